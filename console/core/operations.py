@@ -1,0 +1,163 @@
+"""The single write path: everything that changes the outside is an `Operation` and goes through one runner.
+
+The runner asks whether the connection allows it, has the person confirm what is dangerous, writes to
+the activity log before and after, runs it and tells what changed. A page never writes by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Protocol
+
+from console.core.activity import ActivityEntry, ActivityLog, Outcome
+from console.core.clock import Clock
+from console.core.connection import ConnectionInfo, Mode
+from console.core.errors import ConsoleError
+from console.core.happening import Happening
+from console.core.notices import Level, NoticeAction, NoticeBoard
+
+log = logging.getLogger(__name__)
+
+
+class Danger(StrEnum):
+    """SAFE runs at once; DISRUPTIVE asks; DESTRUCTIVE asks with a red button and wants a reason."""
+
+    SAFE = "safe"
+    DISRUPTIVE = "disruptive"
+    DESTRUCTIVE = "destructive"
+
+
+class Subject(Enum):
+    """What an operation may have changed; view models refresh by it."""
+
+    WORKERS = "workers"
+    QUEUES = "queues"
+    TASKS = "tasks"
+    SCHEDULES = "schedules"
+    STACK = "stack"
+    CONNECTIONS = "connections"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One act on one target.
+
+    `name` is what the activity log says ("Revoke task"), `verb` the word on the confirming button
+    ("Revoke"), `question` the dialog's title, `consequence` the sentence in it (plain text). `run` does
+    it and returns the outcome in words ("Revoked on 2 workers"); it raises `ConsoleError`.
+    `broker` is False for what happens on this machine only (the local stack), which no connection's
+    mode forbids. `undo` reverts it and becomes the notice's button.
+    """
+
+    name: str
+    target: str
+    danger: Danger
+    run: Callable[[], Awaitable[str]]
+    verb: str = ""
+    question: str = ""
+    consequence: str = ""
+    changes: frozenset[Subject] = field(default_factory=frozenset)
+    broker: bool = True
+    quiet: bool = False
+    undo: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A person said yes."""
+
+    reason: str = ""
+
+
+class Confirm(Protocol):
+    """Asks a person; None means no. Implemented by the window with a dialog that never blocks."""
+
+    async def __call__(
+        self, operation: Operation, connection: ConnectionInfo | None
+    ) -> Confirmation | None: ...
+
+
+class OperationRunner:
+    """Runs operations; one instance per console."""
+
+    def __init__(
+        self,
+        *,
+        activity: ActivityLog,
+        notices: NoticeBoard,
+        clock: Clock,
+        connection: Callable[[], ConnectionInfo | None],
+        who: str,
+    ) -> None:
+        self._activity = activity
+        self._notices = notices
+        self._clock = clock
+        self._connection = connection
+        self._who = who
+        self.confirm: Confirm | None = None
+        self.changed: Happening[frozenset[Subject]] = Happening()
+
+    def refusal(self, operation: Operation) -> str | None:
+        """Why the connection forbids `operation`, in words; None when it may be tried."""
+        if not operation.broker:
+            return None
+        connection = self._connection()
+        if connection is None:
+            return "No connection is open"
+        if connection.mode is Mode.READ_ONLY:
+            return f"{connection.name} is read only"
+        return None
+
+    async def run(self, operation: Operation) -> bool:
+        """Do `operation`. True when it succeeded; a refusal or a failure is told in a notice."""
+        refusal = self.refusal(operation)
+        if refusal is not None:
+            self._notices.post(Level.WARNING, f"{operation.name}: not allowed", detail=refusal)
+            return False
+        connection = self._connection()
+        confirmation: Confirmation | None = Confirmation()
+        if operation.danger is not Danger.SAFE:
+            if self.confirm is None:
+                raise RuntimeError("a dangerous operation needs somebody to ask")
+            confirmation = await self.confirm(operation, connection)
+            if confirmation is None:
+                return False
+        entry = ActivityEntry(
+            when=self._clock.now(),
+            who=self._who,
+            connection="This machine" if not operation.broker or connection is None else connection.name,
+            operation=operation.name,
+            target=operation.target,
+            reason=confirmation.reason,
+        )
+        try:
+            number = await self._activity.begin(entry)
+        except ConsoleError as error:
+            # What cannot be recorded is not done: the log is what the next person relies on.
+            self._notices.post_error(error, key="activity")
+            return False
+        try:
+            said = await operation.run()
+        except ConsoleError as error:
+            await self._finish(number, Outcome.FAILED, error.title)
+            self._notices.post_error(error)
+            return False
+        except Exception as error:
+            await self._finish(number, Outcome.FAILED, f"{type(error).__name__}")
+            raise
+        finally:
+            self.changed.emit(operation.changes)
+        await self._finish(number, Outcome.DONE, said)
+        if not operation.quiet:
+            undo = None if operation.undo is None else NoticeAction("Undo", operation.undo)
+            self._notices.post(Level.OK, said or f"{operation.name}: done", action=undo)
+        return True
+
+    async def _finish(self, number: int, outcome: Outcome, said: str) -> None:
+        try:
+            await self._activity.finish(number, outcome, said)
+        except ConsoleError as error:
+            self._notices.post_error(error, key="activity")
