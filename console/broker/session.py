@@ -87,7 +87,7 @@ class Session:
     async def aclose(self) -> None:
         """Close the clients and end the lanes' threads."""
         if self._redis is not None:
-            self._redis.close()
+            self._redis.close()  # type: ignore[no-untyped-call]
         if self._celery is not None:
             app = self._celery
             try:

@@ -67,7 +67,8 @@ class NoticeBoard:
         last = next((old for old in reversed(self.notices) if key and old.key == key), None)
         if last is not None and (last.level, last.text, last.detail) == (level, text, detail):
             return
-        self.notices = [old for old in self.notices if not key or old.key != key][-self.KEPT :] + [notice]
+        others = [old for old in self.notices if not key or old.key != key]
+        self.notices = [*others[-self.KEPT :], notice]
         self.posted.emit(notice)
 
     def post_error(self, error: ConsoleError, *, key: str = "", action: NoticeAction | None = None) -> None:

@@ -118,13 +118,9 @@ class OperationRunner:
             self._notices.post(Level.WARNING, f"{operation.name}: not allowed", detail=refusal)
             return False
         connection = self._connection()
-        confirmation: Confirmation | None = Confirmation()
-        if operation.danger is not Danger.SAFE:
-            if self.confirm is None:
-                raise RuntimeError("a dangerous operation needs somebody to ask")
-            confirmation = await self.confirm(operation, connection)
-            if confirmation is None:
-                return False
+        confirmation = await self._confirmed(operation, connection)
+        if confirmation is None:
+            return False
         entry = ActivityEntry(
             when=self._clock.now(),
             who=self._who,
@@ -155,6 +151,13 @@ class OperationRunner:
             undo = None if operation.undo is None else NoticeAction("Undo", operation.undo)
             self._notices.post(Level.OK, said or f"{operation.name}: done", action=undo)
         return True
+
+    async def _confirmed(self, operation: Operation, connection: ConnectionInfo | None) -> Confirmation | None:
+        if operation.danger is Danger.SAFE:
+            return Confirmation()
+        if self.confirm is None:
+            raise RuntimeError("a dangerous operation needs somebody to ask")
+        return await self.confirm(operation, connection)
 
     async def _finish(self, number: int, outcome: Outcome, said: str) -> None:
         try:
