@@ -1,0 +1,278 @@
+"""Connections over time: which exist, which is open, and whether its line is up.
+
+The session is made here and handed to whoever listens; the ping here is the one place that decides
+between Connected and Reconnecting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+import redis
+
+from console.broker.address import BrokerAddress, parse_broker_url
+from console.broker.redis_errors import redis_errors
+from console.broker.session import Session
+from console.connections.gateway import ConnectionsFile, SecretStore
+from console.connections.model import Connection, local_stack_connection
+from console.core.clock import Clock
+from console.core.connection import LOCAL_STACK_ID, LinkState
+from console.core.errors import Cause, ConsoleError
+from console.core.happening import Happening
+from console.core.home import Home
+from console.core.lanes import Lane
+from console.core.notices import Level, NoticeBoard
+from console.core.redaction import Secret
+from console.core.spawn import Tasks
+
+PING_S = 2.0
+RETRY_S = (0.5, 1.0, 2.0)  # then 2 s for good: Connected within 5 s of the broker's return
+_FINAL_CAUSES = frozenset({Cause.REFUSED_LOGIN, Cause.NOT_PERMITTED, Cause.INVALID})
+
+
+class ConnectionsService:
+    """`local` gives the local stack's broker and schedules database while it runs, else None."""
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        file: ConnectionsFile,
+        secrets: SecretStore,
+        notices: NoticeBoard,
+        clock: Clock,
+        local: Callable[[], tuple[BrokerAddress, str] | None],
+    ) -> None:
+        self._home = home
+        self._file = file
+        self._secrets = secrets
+        self._notices = notices
+        self._clock = clock
+        self._local = local
+        self._files = Lane("connections file", threads=1, timeout_s=10.0)
+        self._keyring = Lane("keyring", threads=1, timeout_s=120.0)
+        self._passwords: dict[str, Secret] = {}
+        self._tasks = Tasks("connection")
+        self._changing = asyncio.Lock()
+        self._unreadable: ConsoleError | None = None
+        self.connections: list[Connection] = [local_stack_connection()]
+        self.chosen_id = LOCAL_STACK_ID
+        self.session: Session | None = None
+        self.refused: ConsoleError | None = None
+        self.changed: Happening[None] = Happening()
+        self.opened: Happening[Session] = Happening()
+        self.closing: list[Callable[[], asyncio.Future[None]]] = []
+
+    @property
+    def chosen(self) -> Connection:
+        return self.by_id(self.chosen_id)
+
+    def by_id(self, connection_id: str) -> Connection:
+        return next((one for one in self.connections if one.id == connection_id), self.connections[0])
+
+    def local_address(self) -> BrokerAddress | None:
+        """Where the local stack's broker listens, while it does."""
+        local = self._local()
+        return local[0] if local else None
+
+    async def load(self) -> None:
+        """Read the file; a broken one is told and left alone (then nothing is saved over it)."""
+        try:
+            stored = await self._files.run(self._file.read)
+        except ConsoleError as error:
+            self._unreadable = error
+            self._notices.post_error(error, key="connections-file")
+            return
+        local = next((one for one in stored if one.is_local_stack), None)
+        others = [one for one in stored if not one.is_local_stack]
+        self.connections = [local_stack_connection(local.last_used if local else None), *others]
+        self.changed.emit(None)
+
+    async def save(self, connection: Connection, password: Secret | None) -> None:
+        """Add or replace `connection`; a `password` of None leaves the kept one. Raises `ConsoleError`."""
+        parse_broker_url(connection.broker_url)
+        names = {one.name for one in self.connections if one.id != connection.id}
+        if connection.name in names:
+            raise ConsoleError(f"There is already a connection named {connection.name}", cause=Cause.CONFLICT)
+        rest = [one for one in self.connections if one.id != connection.id]
+        position = next((i for i, one in enumerate(self.connections) if one.id == connection.id), len(rest))
+        await self._write([*rest[:position], connection, *rest[position:]])
+        if password is not None:
+            self._passwords[connection.id] = password
+            await self._keep(connection, password)
+
+    async def remove(self, connection_id: str) -> None:
+        """Forget a connection and its password. Raises `ConsoleError`."""
+        if self.session is not None and self.session.info.id == connection_id:
+            await self.disconnect()
+        await self._write([one for one in self.connections if one.id != connection_id])
+        if self.chosen_id == connection_id:
+            self.choose(LOCAL_STACK_ID)
+        self._passwords.pop(connection_id, None)
+        try:
+            await self._keyring.run(self._secrets.remove, connection_id)
+        except ConsoleError as error:
+            self._notices.post(Level.WARNING, "Its password may still be in the keyring", detail=error.detail)
+
+    async def _write(self, connections: list[Connection]) -> None:
+        if self._unreadable is not None:
+            raise self._unreadable  # what cannot be read is not written over
+        await self._files.run(self._file.write, connections)
+        self.connections = connections
+        self.changed.emit(None)
+
+    async def _keep(self, connection: Connection, password: Secret) -> None:
+        try:
+            if password:
+                await self._keyring.run(self._secrets.set, connection.id, password)
+            else:
+                await self._keyring.run(self._secrets.remove, connection.id)
+        except ConsoleError as error:
+            self._notices.post(
+                Level.WARNING, "The password is kept for this run only", detail=error.detail, key="keyring"
+            )
+
+    def choose(self, connection_id: str) -> None:
+        """Which connection the bar shows; an open session of another one stays until `connect`."""
+        if connection_id != self.chosen_id:
+            self.chosen_id = connection_id
+            self.refused = None
+            self.changed.emit(None)
+
+    async def connect(self, connection_id: str | None = None) -> None:
+        """Open the chosen (or the named) connection, closing another. Failures are states and notices."""
+        if connection_id is not None:
+            self.choose(connection_id)
+        async with self._changing:
+            wanted = self.chosen
+            await self._close()
+            self.refused = None
+            try:
+                address, schedules_url = await self._address(wanted)
+            except ConsoleError as error:
+                self._refuse(error)
+                return
+            self.session = Session(
+                info=wanted.info,
+                address=address,
+                schedules_url=schedules_url or None,
+                history_file=self._home.history_file(wanted.id),
+                clock=self._clock,
+            )
+            self.session.status_changed.connect(lambda _status: self.changed.emit(None))
+            self.opened.emit(self.session)
+            self.changed.emit(None)
+            self._tasks.start(self._watch(self.session), name="watch the line")
+
+    async def disconnect(self) -> None:
+        async with self._changing:
+            await self._close()
+        self.changed.emit(None)
+
+    async def _close(self) -> None:
+        session = self.session
+        if session is None:
+            return
+        self.session = None
+        session.set_status(LinkState.DISCONNECTED)
+        await asyncio.gather(*(close() for close in self.closing), return_exceptions=True)
+        await session.aclose()
+        self._notices.withdraw("link")
+
+    def _refuse(self, error: ConsoleError) -> None:
+        self.refused = error
+        self._notices.post_error(error, key="link")
+        self.changed.emit(None)
+
+    async def _address(self, connection: Connection) -> tuple[BrokerAddress, str]:
+        if connection.is_local_stack:
+            local = self._local()
+            if local is None:
+                raise ConsoleError(
+                    "The local stack is not running", remedy="Press Start local stack.", cause=Cause.NOT_FOUND
+                )
+            return local
+        address = replace(parse_broker_url(connection.broker_url), key_prefix=connection.key_prefix)
+        return address.with_password(await self._password(connection)), connection.schedules_url
+
+    async def _password(self, connection: Connection) -> Secret:
+        known = self._passwords.get(connection.id)
+        if known is None:
+            try:
+                known = await self._keyring.run(self._secrets.get, connection.id, timeout_s=60.0) or Secret(
+                    ""
+                )
+            except ConsoleError as error:
+                self._notices.post(Level.WARNING, error.title, detail=error.detail, key="keyring")
+                known = Secret("")
+            else:
+                self._passwords[connection.id] = known
+        return known
+
+    async def _watch(self, session: Session) -> None:
+        """Ping for as long as the session is open, and say what the line is."""
+        failures = 0
+        used = False
+        while session is self.session:
+            try:
+                latency_ms = await session.link.run(ping, session)
+            except ConsoleError as error:
+                if session is not self.session:
+                    return
+                if error.cause in _FINAL_CAUSES:
+                    self._tasks.start(self._give_up(error), name="give up")
+                    return
+                session.set_status(LinkState.RECONNECTING, error=error)
+                self._notices.post_error(error, key="link")
+                pause_s = RETRY_S[min(failures, len(RETRY_S) - 1)]
+                failures += 1
+            else:
+                if session is not self.session:
+                    return
+                if failures:
+                    self._notices.post(Level.OK, "Connected again", detail=session.info.name, key="link")
+                failures = 0
+                session.set_status(LinkState.CONNECTED, latency_ms=latency_ms)
+                if not used:
+                    used = True
+                    self._tasks.start(self._note_use(session.info.id), name="note use")
+                pause_s = PING_S
+            await asyncio.sleep(pause_s)
+
+    async def _give_up(self, error: ConsoleError) -> None:
+        await self.disconnect()
+        self._refuse(error)
+
+    async def _note_use(self, connection_id: str) -> None:
+        if self._unreadable is not None:
+            return
+        now = self._clock.now()
+        updated = [
+            replace(one, last_used=now) if one.id == connection_id else one for one in self.connections
+        ]
+        await self._write(updated)
+
+    async def aclose(self) -> None:
+        await self.disconnect()
+        await self._tasks.aclose()
+        await self._files.aclose()
+        await self._keyring.aclose(wait_s=0.2)
+
+
+def new_connection_id() -> str:
+    """A name for files and the keyring that a person's renaming never changes."""
+    return uuid.uuid4().hex[:12]
+
+
+def ping(session: Session) -> float:
+    """How long the broker took to answer, in milliseconds. Blocking. Raises `ConsoleError`."""
+    started_s = time.perf_counter()
+    with redis_errors(session.address):
+        answer = session.redis_client().ping()
+    if not answer:
+        raise redis.ResponseError("PING was not answered with PONG")
+    return (time.perf_counter() - started_s) * 1000
