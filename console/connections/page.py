@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from console.connections.edit_dialog import EditConnectionDialog
@@ -76,7 +78,7 @@ class ConnectionsPage(Page):
         return [
             Command("New connection…", lambda: self._open_editor(self._blank(), new=True)),
             *(
-                Command(f"Connect to {one.name}", lambda one=one: self._view_model.open(one.id))  # type: ignore[misc]
+                Command(f"Connect to {one.name}", partial(self._view_model.open, one.id))
                 for one in self._view_model.connections
             ),
         ]

@@ -1,0 +1,57 @@
+"""What the window remembers between runs: theme, page, geometry. Lost or broken settings are the defaults."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from console.core.home import write_atomically
+from console.window.main_window import NAV, MainWindow
+
+log = logging.getLogger(__name__)
+Scheme = Literal["system", "light", "dark"]
+
+
+@dataclass
+class Settings:
+    file: Path
+    scheme: Scheme = "system"
+    page: str = "stack"
+    geometry: str = ""
+
+    @classmethod
+    def read(cls, file: Path) -> Settings:
+        settings = cls(file)
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return settings
+        except (OSError, ValueError) as error:
+            log.warning("The settings cannot be read: %s", error)
+            return settings
+        if isinstance(stored, dict):
+            if stored.get("scheme") in ("system", "light", "dark"):
+                settings.scheme = cast(Scheme, stored["scheme"])
+            if stored.get("page") in {item.noun for item in NAV}:
+                settings.page = stored["page"]
+            settings.geometry = str(stored.get("geometry", ""))
+        return settings
+
+    def restore(self, window: MainWindow) -> None:
+        if self.geometry:
+            window.restoreGeometry(base64.b64decode(self.geometry, validate=False))
+        window.sidebar.show_scheme(self.scheme)
+
+    def keep(self, window: MainWindow) -> None:
+        """Remember how the window stands. Blocking, short; failing is not worth a word to a person."""
+        self.geometry = base64.b64encode(window.saveGeometry().data()).decode("ascii")
+        self.page = window.noun or self.page
+        values = {"scheme": self.scheme, "page": self.page, "geometry": self.geometry}
+        try:
+            write_atomically(self.file, json.dumps(values, indent=2) + "\n")
+        except OSError as error:
+            log.warning("The settings cannot be kept: %s", error)

@@ -1,0 +1,159 @@
+"""From the arguments to the first paint, and from there to a working window.
+
+Order matters: what the first paint needs is imported first, everything else (celery, redis, the pages) in a
+thread after it, because imports on the main thread would freeze the window that was just shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEvent, QObject
+from PySide6.QtWidgets import QApplication
+
+from console.app.commands import Arguments
+from console.core.errors import ConsoleError
+from console.core.home import Home
+from console.core.lanes import Lane
+from console.widgets.theme import theme
+from console.window.main_window import MainWindow
+
+if TYPE_CHECKING:
+    from console.app.crash import CrashReports
+    from console.app.single import SingleInstance
+
+FIRST_PAINT_MARK = (
+    "CELERY_CONSOLE_FIRST_PAINT"  # a file that gets the seconds from process start (benchmarks)
+)
+
+
+def start(arguments: Arguments) -> int:
+    """Show the window and run until it is closed; the exit status."""
+    home = Home(arguments.home)
+    try:
+        home.prepare()
+    except ConsoleError as error:
+        return _cannot_start(error)
+    app = QApplication(sys.argv[:1])
+    app.setApplicationName("Celery Console")
+    app.setDesktopFileName("celery-console")
+    app.setQuitOnLastWindowClosed(False)
+    from console.app.single import SingleInstance
+
+    single = SingleInstance(home.root)
+    if not single.acquire():
+        return 0 if single.raise_the_first() else _held(home)
+    from console.app.settings import Settings
+
+    settings = Settings.read(home.settings_file)
+    theme().apply(app, scheme=settings.scheme)
+    window = MainWindow()
+    settings.restore(window)
+    window.show_page(settings.page)
+    painted = _FirstPaint(window)
+    window.show()
+    from console.app.crash import CrashReports, open_log
+    from console.app.event_loop import make_loop, run_until_done
+
+    open_log(home.logs)
+    crash = CrashReports(home.logs)
+    crash.close_the_doors()
+    loop = make_loop(app)
+    crash.watch(loop)
+    try:
+        return run_until_done(loop, _run(arguments, home, window, settings, crash, single, painted))
+    finally:
+        single.release()
+
+
+async def _run(
+    arguments: Arguments,
+    home: Home,
+    window: MainWindow,
+    settings: object,
+    crash: CrashReports,
+    single: SingleInstance,
+    painted: _FirstPaint,
+) -> int:
+    await painted.wait()
+    imports = Lane("imports", timeout_s=60.0)
+    wiring = await imports.run(importlib.import_module, "console.app.wiring")
+    await imports.aclose()
+    console = wiring.Console(home=home, window=window, settings=settings, crash=crash)
+    single.listen(console.come_forward)
+    status: int = await console.run(connection=arguments.connection, start_stack=arguments.start_stack)
+    return status
+
+
+def _cannot_start(error: ConsoleError) -> int:
+    sys.stderr.write(f"celery-console: {error.title}. {error.detail} {error.remedy}\n")
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin"):
+        _show_and_wait(error)
+    return 1
+
+
+def _held(home: Home) -> int:
+    return _cannot_start(
+        ConsoleError(
+            "Another console holds this home folder and does not answer",
+            detail=f"{home.root}.",
+            remedy="End it, or choose another folder with --home.",
+        )
+    )
+
+
+def _show_and_wait(error: ConsoleError) -> None:
+    """A window that says why there is none: somebody who clicked an icon sees no standard error."""
+    from PySide6.QtWidgets import QMessageBox
+
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+    box = QMessageBox(QMessageBox.Icon.Critical, "Celery Console", error.title)
+    box.setInformativeText(f"{error.detail} {error.remedy}")
+    box.finished.connect(app.quit)
+    box.open()
+    app.exec()
+
+
+class _FirstPaint(QObject):
+    """Tells when the window has been painted once."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self._seen = False
+        self._waiting: asyncio.Event | None = None
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Paint and not self._seen:
+            self._seen = True
+            if (mark := os.environ.get(FIRST_PAINT_MARK)) is not None:
+                _write_mark(mark)
+            if self._waiting is not None:
+                self._waiting.set()
+        return super().eventFilter(watched, event)
+
+    async def wait(self) -> None:
+        """Until the first paint, or one second where no paint comes (a minimised start)."""
+        if not self._seen:
+            self._waiting = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._waiting.wait(), 1.0)
+            except TimeoutError:
+                pass
+        await asyncio.sleep(0)
+        self._window.removeEventFilter(self)
+
+
+def _write_mark(file: str) -> None:
+    import psutil
+
+    age_s = time.time() - psutil.Process().create_time()
+    with open(file, "w", encoding="ascii") as mark:  # noqa: PTH123
+        mark.write(f"{age_s:.3f}")

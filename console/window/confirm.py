@@ -1,0 +1,42 @@
+"""Asking a person before a dangerous operation, with the dialog of the design; never a nested loop."""
+
+from __future__ import annotations
+
+from html import escape
+
+from PySide6.QtWidgets import QWidget
+
+from console.core.connection import ConnectionInfo, Environment
+from console.core.operations import Confirmation, Danger, Operation
+from console.widgets.dialog import ConfirmDialog
+
+
+class ConfirmWithDialog:
+    """Implements `core.operations.Confirm` over a window."""
+
+    def __init__(self, window: QWidget) -> None:
+        self._window = window
+
+    async def __call__(self, operation: Operation, connection: ConnectionInfo | None) -> Confirmation | None:
+        destructive = operation.danger is Danger.DESTRUCTIVE
+        production = (
+            operation.broker and connection is not None and connection.environment is Environment.PRODUCTION
+        )
+        text = escape(operation.consequence)
+        if operation.broker and connection is not None:
+            name = escape(connection.name)
+            place = f"<red>{name}</red>" if destructive or production else f"<b>{name}</b>"
+            text = f"{text} Connection: {place}.".strip()
+        dialog = ConfirmDialog(
+            self._window,
+            title=operation.question or f"{operation.name}?",
+            text_html=text,
+            verb=operation.verb or operation.name,
+            danger=destructive,
+            reason=destructive or production,
+            type_to_confirm=operation.target if destructive and production else None,
+            production=production,
+        )
+        if not await dialog.ask():
+            return None
+        return Confirmation(dialog.reason)

@@ -1,0 +1,241 @@
+"""The connection bar: where one is, whether the line is up, what kind of place it is. Red on Production."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QWidget
+
+from console.core.connection import Environment, LinkState
+from console.widgets.badge import EnvironmentBadge, StateLabel
+from console.widgets.fields import Select
+from console.widgets.icons import draw_icon, logo_pixmap
+from console.widgets.label import Text
+from console.widgets.paint import draw_box, draw_text, text_width
+from console.widgets.style import ask_for_ring
+from console.widgets.theme import repaint_on_change, theme
+
+HEIGHT = 44
+DOTS = {
+    Environment.DEVELOPMENT: "st_started",
+    Environment.STAGING: "ch_retrying",
+    Environment.PRODUCTION: "danger",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BarState:
+    """Everything the bar shows."""
+
+    connections: tuple[tuple[str, str, Environment], ...]  # id, name, environment
+    chosen: str
+    environment: Environment
+    state: LinkState
+    latency_ms: float | None
+    connected_or_trying: bool
+
+
+class ConnectionBar(QWidget):
+    """Emits `connection_chosen(id)`, `connect_pressed`, `disconnect_pressed` and `palette_asked`."""
+
+    connection_chosen = Signal(str)
+    connect_pressed = Signal()
+    disconnect_pressed = Signal()
+    palette_asked = Signal()
+
+    def __init__(self, menu: QMenu, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedHeight(HEIGHT)
+        self._on_red = False
+        self._open = False
+        self._brand = _Brand(menu)
+        self._chooser = Select(name="Connection")
+        self._chooser.setFixedWidth(212)
+        self._chooser.changed.connect(self.connection_chosen)
+        self._badge = EnvironmentBadge(Environment.DEVELOPMENT.value)
+        self._state = StateLabel(LinkState.DISCONNECTED.value)
+        self._latency = Text("", role="label", tone="muted")
+        self._palette = _PaletteButton()
+        self._palette.clicked.connect(self.palette_asked)
+        self._button = _BarButton("Connect")
+        self._button.clicked.connect(self._pressed)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 12, 0)
+        layout.setSpacing(10)
+        layout.addWidget(self._brand)
+        layout.addSpacing(2)
+        layout.addWidget(self._chooser)
+        layout.addWidget(self._badge)
+        layout.addWidget(self._state)
+        layout.addWidget(self._latency)
+        layout.addStretch(1)
+        layout.addWidget(self._palette)
+        layout.addWidget(self._button)
+        repaint_on_change(self)
+
+    def show_state(self, state: BarState) -> None:
+        self._on_red = state.environment is Environment.PRODUCTION
+        self._open = state.connected_or_trying
+        self._chooser.set_items(
+            [(key, name) for key, name, _environment in state.connections],
+            dots={key: DOTS[environment] for key, _name, environment in state.connections},
+        )
+        self._chooser.set_current(state.chosen)
+        self._chooser.set_on_red(self._on_red)
+        self._badge.set_environment(state.environment.value, on_red=self._on_red)
+        self._state.set_state(state.state.value, ink="on_accent" if self._on_red else None)
+        self._state.setToolTip(f"Connection state: {state.state.value}")
+        latency = "" if state.latency_ms is None else f"{max(1, round(state.latency_ms)):,} ms"
+        self._latency.set_text(latency)
+        self._latency.set_tone("on_accent" if self._on_red else "muted")
+        self._button.set_word("Disconnect" if self._open else "Connect")
+        for widget in (self._brand, self._palette, self._button):
+            widget.on_red = self._on_red
+            widget.update()
+        self.update()
+
+    def _pressed(self) -> None:
+        (self.disconnect_pressed if self._open else self.connect_pressed).emit()
+
+    def focus_chooser(self) -> None:
+        self._chooser.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def open_menu(self) -> None:
+        self._brand.open_menu()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        look = theme()
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), look.color("production" if self._on_red else "surface"))
+        line = look.color("production_line" if self._on_red else "border")
+        painter.fillRect(QRectF(0, self.height() - 1, self.width(), 1), line)
+        painter.end()
+
+
+def _over_red(alpha: int) -> QColor:
+    return QColor(255, 255, 255, alpha)
+
+
+class _Brand(QAbstractButton):
+    """Logo and name; pressing it opens the program's menu."""
+
+    def __init__(self, menu: QMenu) -> None:
+        super().__init__()
+        self.on_red = False
+        self._menu = menu
+        self.setText("Menu")
+        self.setAccessibleName("Menu")
+        self.setToolTip("Menu (F10)")
+        self.setFixedSize(192, HEIGHT - 1)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        self.clicked.connect(self.open_menu)
+
+    def open_menu(self) -> None:
+        self._menu.popup(self.mapToGlobal(self.rect().bottomLeft()))
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        look = theme()
+        painter = QPainter(self)
+        if self.underMouse() or self.hasFocus():
+            fill = _over_red(36) if self.on_red else look.color("hover")
+            draw_box(painter, QRectF(8, 6, 176, 32), fill=fill)
+        ratio = self.devicePixelRatioF()
+        painter.drawPixmap(16, 12, logo_pixmap(size=20, ratio=ratio, white=self.on_red))
+        ink = look.color("on_accent" if self.on_red else "text")
+        draw_text(painter, "Celery Console", role="dialog", color=ink, x=45, top=0, height=HEIGHT)
+        if self.underMouse() or self.hasFocus():
+            arrow = "on_accent" if self.on_red else "muted"
+            draw_icon(painter, "chevron-down", arrow, x=164, y=16, size=12)
+        painter.end()
+
+
+class _PaletteButton(QAbstractButton):
+    """Looks like the search field that it opens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_red = False
+        self.setText("Search or run a command")
+        self.setAccessibleName("Search or run a command")
+        self.setToolTip("Command palette (Ctrl+K)")
+        self.setFixedSize(264, 28)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        ask_for_ring(self, "button")
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        look = theme()
+        painter = QPainter(self)
+        rect = QRectF(self.rect())
+        if self.on_red:
+            draw_box(painter, rect, fill=_over_red(20 if self.underMouse() else 0), border=_over_red(140))
+        else:
+            fill = look.color("hover" if self.underMouse() else "surface")
+            draw_box(painter, rect, fill=fill, border=look.color("border_strong"))
+        ink = look.color("on_accent" if self.on_red else "muted")
+        draw_icon(painter, "search", ink, x=9, y=7)
+        draw_text(painter, self.text(), role="body", color=ink, x=29, top=0, height=rect.height())
+        width = text_width("key", "Ctrl+K") + 10
+        cap = QColor(0, 0, 0, 70) if self.on_red else look.color("key_cap")
+        draw_box(painter, QRectF(rect.width() - width - 8, 6, width, 16), fill=cap, radius=4)
+        draw_text(
+            painter,
+            "Ctrl+K",
+            role="key",
+            color=ink,
+            x=rect.width() - width - 3,
+            top=0,
+            height=rect.height(),
+        )
+        painter.end()
+
+
+class _BarButton(QAbstractButton):
+    """Connect or Disconnect: a button that is readable on the red bar as well."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self.on_red = False
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        ask_for_ring(self, "button")
+        self.set_word(word)
+        repaint_on_change(self)
+
+    def set_word(self, word: str) -> None:
+        if word != self.text():
+            self.setText(word)
+            self.setAccessibleName(word)
+            self.setFixedSize(self.sizeHint())
+
+    def sizeHint(self) -> QSize:
+        return QSize(round(text_width("name", self.text()) + 0.49) + 24, 28)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        look = theme()
+        painter = QPainter(self)
+        rect = QRectF(self.rect())
+        if self.on_red:
+            draw_box(painter, rect, fill=_over_red(30 if self.underMouse() else 0), border=_over_red(140))
+        else:
+            fill = "selection" if self.isDown() else "hover" if self.underMouse() else "raised"
+            draw_box(painter, rect, fill=look.color(fill), border=look.color("border_strong"))
+        ink = look.color("on_accent" if self.on_red else "text")
+        width = text_width("name", self.text())
+        draw_text(
+            painter,
+            self.text(),
+            role="name",
+            color=ink,
+            x=round((rect.width() - width) / 2),
+            top=0,
+            height=rect.height(),
+        )
+        painter.end()

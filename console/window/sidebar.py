@@ -1,0 +1,206 @@
+"""The sidebar: the list of pages with what is worth knowing about each, the theme and the keyboard help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QActionGroup, QPainter, QPaintEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from console.widgets.badge import badge_width, draw_badge
+from console.widgets.icons import draw_icon
+from console.widgets.paint import draw_box, draw_text, text_width
+from console.widgets.theme import repaint_on_change, theme
+from console.window.sidebar_foot import FootRow
+
+WIDTH = 192
+ROW = 34
+SEPARATOR = 15
+_NOUN = Qt.ItemDataRole.UserRole
+_ICON = Qt.ItemDataRole.UserRole + 1
+_BADGE = Qt.ItemDataRole.UserRole + 2
+_BADGE_ICONS = {"warning": "triangle-alert"}
+SCHEMES = {"system": "System", "light": "Light", "dark": "Dark"}
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    """A page in the sidebar; `separated` puts a line above it."""
+
+    noun: str
+    title: str
+    icon: str
+    separated: bool = False
+
+
+class Sidebar(QWidget):
+    """Emits `chosen(noun)` when a person goes to another page, `scheme_chosen` and `keyboard_asked`."""
+
+    chosen = Signal(str)
+    scheme_chosen = Signal(str)
+    keyboard_asked = Signal()
+
+    def __init__(self, items: list[NavItem], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedWidth(WIDTH)
+        self._list = _NavList(items)
+        self._list.currentItemChanged.connect(self._changed)
+        self._theme_row = FootRow("Theme", icon="sun", value="System", menu=self._theme_menu())
+        keyboard = FootRow("Keyboard", icon="keyboard", key="F1")
+        keyboard.clicked.connect(self.keyboard_asked)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 9, 0, 8)
+        layout.setSpacing(0)
+        layout.addWidget(self._list, 1)
+        layout.addWidget(self._theme_row)
+        layout.addWidget(keyboard)
+        repaint_on_change(self)
+
+    def _theme_menu(self) -> QMenu:
+        menu = QMenu(self)
+        group = QActionGroup(menu)
+        for key, word in SCHEMES.items():
+            action = menu.addAction(word)
+            action.setCheckable(True)
+            action.setData(key)
+            group.addAction(action)
+        group.triggered.connect(lambda action: self.scheme_chosen.emit(action.data()))
+        return menu
+
+    def show_scheme(self, scheme: str) -> None:
+        self._theme_row.set_value(SCHEMES[scheme])
+        self._theme_row.set_icon("moon" if theme().tokens.is_dark else "sun")
+
+    def select(self, noun: str) -> None:
+        """Show `noun` as the present page without emitting."""
+        self._list.blockSignals(True)
+        self._list.select(noun)
+        self._list.blockSignals(False)
+        self._list.viewport().update()
+
+    def set_badge(self, noun: str, text: str, tone: str) -> None:
+        """What stands behind a page's word; a tone of "" is plain muted text."""
+        self._list.set_badge(noun, text, tone)
+
+    def focus_list(self) -> None:
+        self._list.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _changed(self, item: QListWidgetItem | None) -> None:
+        if item is not None and item.data(_NOUN):
+            self.chosen.emit(item.data(_NOUN))
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), theme().color("bg"))
+        painter.fillRect(QRectF(self.width() - 1, 0, 1, self.height()), theme().color("border"))
+        painter.end()
+
+
+class _NavList(QListWidget):
+    def __init__(self, items: list[NavItem]) -> None:
+        super().__init__()
+        self.setAccessibleName("Pages")
+        self.setFrameShape(QListWidget.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setMouseTracking(True)
+        self.setUniformItemSizes(False)
+        self.setItemDelegate(_NavDelegate(self))
+        self.viewport().setAutoFillBackground(False)
+        self.setStyleSheet("QListWidget { background: transparent; border: none; outline: none; }")
+        self._rows: dict[str, QListWidgetItem] = {}
+        for item in items:
+            if item.separated:
+                line = QListWidgetItem()
+                line.setFlags(Qt.ItemFlag.NoItemFlags)
+                line.setSizeHint(QSize(0, SEPARATOR))
+                self.addItem(line)
+            row = QListWidgetItem(item.title)
+            row.setData(_NOUN, item.noun)
+            row.setData(_ICON, item.icon)
+            row.setSizeHint(QSize(0, ROW))
+            self.addItem(row)
+            self._rows[item.noun] = row
+        repaint_on_change(self.viewport())
+
+    def select(self, noun: str) -> None:
+        if noun in self._rows:
+            self.setCurrentItem(self._rows[noun])
+
+    def set_badge(self, noun: str, text: str, tone: str) -> None:
+        row = self._rows.get(noun)
+        if row is not None and row.data(_BADGE) != (text, tone):
+            row.setData(_BADGE, (text, tone))
+            row.setToolTip(f"{row.text()}: {text}" if text else "")
+
+
+class _NavDelegate(QStyledItemDelegate):
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        look = theme()
+        rect = QRectF(option.rect)
+        noun = index.data(_NOUN)
+        if not noun:
+            line = QRectF(rect.left() + 18, rect.center().y() - 1, rect.width() - 36, 1)
+            painter.fillRect(line, look.color("border"))
+            return
+        state = option.state
+        selected = bool(state & QStyle.StateFlag.State_Selected)
+        focused = bool(state & QStyle.StateFlag.State_HasFocus)
+        box = rect.adjusted(8, 1, -8, -1)
+        if selected:
+            draw_box(painter, box, fill=look.color("selection"))
+            draw_box(painter, QRectF(box.left(), box.top() + 8, 3, 16), fill=look.color("link"), radius=1.5)
+        elif state & QStyle.StateFlag.State_MouseOver:
+            draw_box(painter, box, fill=look.color("neutral_bg"))
+        if selected and focused and option.widget.hasFocus():
+            draw_box(painter, box, border=look.color("focus"))
+        ink = "link" if selected else "muted"
+        draw_icon(painter, index.data(_ICON), ink, x=rect.left() + 18, y=rect.top() + 9, size=16)
+        role, text_ink = ("strong", "text") if selected else ("name", "text2")
+        draw_text(
+            painter,
+            index.data(Qt.ItemDataRole.DisplayRole),
+            role=role,
+            color=look.color(text_ink),
+            x=rect.left() + 44,
+            top=rect.top(),
+            height=rect.height(),
+        )
+        self._paint_badge(painter, rect, index)
+
+    def _paint_badge(
+        self, painter: QPainter, rect: QRectF, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        text, tone = index.data(_BADGE) or ("", "")
+        if not text:
+            return
+        right = rect.right() - 17
+        if not tone:
+            width = text_width("label", text)
+            color = theme().color("muted")
+            draw_text(
+                painter,
+                text,
+                role="label",
+                color=color,
+                x=right - width,
+                top=rect.top(),
+                height=rect.height(),
+            )
+            return
+        icon = _BADGE_ICONS.get(tone)
+        width = badge_width(text, icon=icon)
+        draw_badge(painter, text, tone=tone, icon=icon, x=right - width, y=rect.top() + 7)
