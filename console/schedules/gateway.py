@@ -1,0 +1,99 @@
+"""What the schedules feature needs of the outside: a database with django-celery-beat's tables, and a broker.
+
+Only the protocols stand here, and the two functions that make the real things: those import Django and
+celery (about half a second), so both are called on a lane thread and never at start-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from console.schedules.model import Fingerprint, Schedule, ScheduleView, Switched, WorkerSettings
+
+if TYPE_CHECKING:
+    from console.broker.session import Session
+
+
+class ScheduleTables(Protocol):
+    """Blocking; every call on one and the same thread. All of them raise `ConsoleError`."""
+
+    def fingerprint(self) -> Fingerprint:
+        """What tells, in two short queries, whether anything has changed."""
+        ...
+
+    def read(self) -> tuple[Schedule, ...]:
+        """All rows, by name."""
+        ...
+
+    def set_enabled(self, ids: Sequence[int], *, enabled: bool) -> tuple[Switched, ...]:
+        """Enable or disable rows in one transaction with beat's change signal.
+
+        Rows that are so already are left alone. Returns the changed rows as they were.
+        """
+        ...
+
+    def switch_back(self, switched: Sequence[Switched]) -> tuple[str, ...]:
+        """Undo `set_enabled` for the rows that are still as it left them; returns their names."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """The views of a reading, and the earliest moment at which a next run in them will have passed."""
+
+    views: tuple[ScheduleView, ...]
+    stale_at: datetime | None
+
+
+class Timetable(Protocol):
+    """Blocking: a reading with words, problems and next runs worked out."""
+
+    def work_out(self, schedules: Sequence[Schedule], now: datetime) -> Worked: ...
+
+    def coming_runs(self, schedule: Schedule, now: datetime, count: int) -> tuple[datetime, ...]: ...
+
+
+class ScheduleBroker(Protocol):
+    """Blocking; raises `ConsoleError`."""
+
+    def worker_settings(self) -> WorkerSettings | None:
+        """What one live worker tells of its project (one broadcast); None when none answers."""
+        ...
+
+    def run_now(self, schedule: Schedule, *, queue: str | None) -> str:
+        """Publish one run with every option of the row; returns the task's id.
+
+        `queue` is where it goes when the row itself names neither a queue nor an exchange.
+        """
+        ...
+
+
+def open_tables(url: str) -> ScheduleTables:
+    """The tables at `url`. Imports Django at the first call."""
+    from console.schedules.django_setup import set_up_django
+
+    set_up_django()
+    from console.schedules.django_tables import DjangoSchedules
+
+    return DjangoSchedules(url)
+
+
+def open_timetable() -> Timetable:
+    """The timetable worked out with Celery's own classes. Imports celery at the first call."""
+    from console.schedules.working_out import CeleryTimetable
+
+    return CeleryTimetable()
+
+
+def open_broker(session: Session) -> ScheduleBroker:
+    """The broker of an open connection."""
+    from console.schedules.celery_broker import CeleryScheduleBroker
+
+    return CeleryScheduleBroker(session)

@@ -1,0 +1,59 @@
+"""Fixtures: an empty, migrated database per test, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.schedules.gateway import ScheduleTables, open_tables
+from tests.contract.schedules.databases import Database, migrate, postgres_is_here, postgres_server
+
+TABLES = (
+    "periodictask, django_celery_beat_periodictasks, django_celery_beat_intervalschedule, "
+    "django_celery_beat_crontabschedule, django_celery_beat_solarschedule, django_celery_beat_clockedschedule"
+)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("schedules")
+    migrate(f"sqlite:///{folder / 'migrated.sqlite3'}", folder)
+    return folder / "migrated.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not postgres_is_here():
+        pytest.skip("no PostgreSQL server on this machine")
+    folder = tmp_path_factory.mktemp("postgres")
+    with postgres_server(folder / "server") as where:
+        url = f"postgresql://{where}/postgres"
+        migrate(url, folder)
+        yield url
+
+
+@pytest.fixture
+def sqlite(migrated_sqlite: Path, tmp_path: Path) -> Database:
+    path = tmp_path / "schedules.sqlite3"
+    shutil.copy(migrated_sqlite, path)
+    return Database(f"sqlite:///{path}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    if request.param == "sqlite":
+        found: Database = request.getfixturevalue("sqlite")
+        return found
+    database = Database(request.getfixturevalue("migrated_postgres"))
+    database.execute(f"TRUNCATE django_celery_beat_{TABLES}")
+    return database
+
+
+@pytest.fixture
+def tables(database: Database) -> Iterator[ScheduleTables]:
+    opened = open_tables(database.url)
+    yield opened
+    opened.close()

@@ -1,0 +1,156 @@
+"""Real databases with django-celery-beat's own migrations applied, and a second party that writes to them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.valkey import free_port
+
+ROOT = Path(__file__).parents[3]
+BEFORE = "2026-01-01 00:00:00+00:00"
+COLUMNS: dict[str, Any] = {
+    "args": "[]",
+    "kwargs": "{}",
+    "headers": "{}",
+    "enabled": True,
+    "total_run_count": 0,
+    "date_changed": BEFORE,
+    "description": "",
+    "one_off": False,
+}
+
+
+def migrate(url: str, data: Path) -> None:
+    """What a project does: `migrate django_celery_beat`, in a process of its own."""
+    environment = {**os.environ, "DATABASE_URL": url, "BUNDLED_PROJECT_DATA": str(data)}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    subprocess.run(
+        [sys.executable, "-m", "bundled_project", "migrate", "django_celery_beat", "-v", "0"],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        timeout=60,
+    )
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database as another program sees it: plain SQL on a connection of its own."""
+
+    url: str
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.startswith("sqlite")
+
+    @property
+    def path(self) -> Path:
+        return Path("/" + self.url.removeprefix("sqlite:///").lstrip("/"))
+
+    def execute(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        if self.is_sqlite:
+            with closing(sqlite3.connect(self.path, timeout=5)) as connection, connection:
+                return connection.execute(sql.replace("%s", "?"), values).fetchall()
+        import psycopg
+
+        with psycopg.connect(self.url) as pg:
+            cursor = pg.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def insert(self, table: str, **columns: Any) -> int:
+        names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
+        sql = f"INSERT INTO django_celery_beat_{table} ({names}) VALUES ({marks}) RETURNING id"
+        ((key,),) = self.execute(sql, *columns.values())
+        return int(key)
+
+    def interval(self, every: int = 60, period: str = "seconds") -> int:
+        return self.insert("intervalschedule", every=every, period=period)
+
+    def crontab(self, minute: str = "30", hour: str = "2", *, zone: str = "UTC", **fields: str) -> int:
+        fields = {"day_of_month": "*", "month_of_year": "*", "day_of_week": "*", **fields}
+        return self.insert("crontabschedule", minute=minute, hour=hour, timezone=zone, **fields)
+
+    def task(self, name: str, task: str = "shop.tasks.build_report", **columns: Any) -> int:
+        return self.insert("periodictask", name=name, task=task, **{**COLUMNS, **columns})
+
+    def row(self, key: int) -> dict[str, Any]:
+        names = [
+            *(
+                "id",
+                "name",
+                "task",
+                "enabled",
+                "last_run_at",
+                "total_run_count",
+                "date_changed",
+                "start_time",
+            ),
+            *("args", "kwargs", "headers", "queue", "description", "one_off", "expires", "priority"),
+        ]
+        ((*values,),) = self.execute(
+            f"SELECT {', '.join(names)} FROM django_celery_beat_periodictask WHERE id = %s", key
+        )
+        return dict(zip(names, values, strict=True))
+
+    def signal(self) -> Any:
+        rows = self.execute("SELECT last_update FROM django_celery_beat_periodictasks WHERE ident = 1")
+        return rows[0][0] if rows else None
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[str]:
+    """A cluster of its own on a free loopback port; gives `user@127.0.0.1:port`."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    user: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "postgres", "postgres")
+        for parent in [folder, *folder.parents]:
+            if parent.stat().st_uid == 0 and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+        user = ["runuser", "-u", "postgres", "--"]
+    where = folder / "cluster"
+    initdb, postgres = _binary("initdb"), _binary("postgres")
+    subprocess.run(
+        [*user, initdb, "-D", where, "-U", "console", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    command = [*user, postgres, "-D", str(where), "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        import psycopg
+
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                psycopg.connect(f"postgresql://console@127.0.0.1:{port}/postgres").close()
+                break
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+        yield f"console@127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def postgres_is_here() -> bool:
+    return shutil.which("postgres") is not None
+
+
+def _binary(name: str) -> str:
+    found = shutil.which(name)
+    assert found is not None
+    return found
