@@ -1,0 +1,179 @@
+"""What queues are to a person: depth, consumers, age, growth, and the rules that judge them.
+
+Pure rules over plain values, so that "growing" or "no consumer" can be tested without a broker.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from console.core.errors import ConsoleError
+
+PRIORITY_STEPS = (0, 3, 6, 9)
+"""kombu's default priority buckets of a Redis queue; 0 is served first."""
+
+GROWTH_WINDOW_S = 60.0
+GROWTH_MIN_SPAN_S = 10.0
+GROWTH_MIN_MESSAGES = 10
+SERIES_LENGTH = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The message that a bucket serves next: its delivery tag and its task id ("" if unreadable)."""
+
+    bucket: str
+    tag: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unacked:
+    """Messages that workers hold: `total`, and by queue those that were looked at.
+
+    `complete` is False when a bound stopped the look or an owner could not be told.
+    """
+
+    total: int
+    by_queue: Mapping[str, int]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """One reading of a broker. `ready` is by bucket key (a queue has one per priority step); absent is 0."""
+
+    ready: Mapping[str, int]
+    unacked: Unacked | None
+    heads: tuple[Head, ...] = ()
+
+
+class Alert(StrEnum):
+    """What a queue's badge warns of."""
+
+    NO_CONSUMER = "No consumer"
+    GROWING = "Growing"
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """How long the next message has waited; `exact` is False when it is at least that long."""
+
+    seconds: float
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """One queue as the table shows it; None is unknown. Rates are messages per second."""
+
+    name: str
+    ready: int | None
+    unacked: int | None
+    unacked_at_least: bool
+    consumers: int | None
+    oldest: Age | None
+    in_per_s: float | None
+    out_per_s: float | None
+    growth_per_s: float | None
+    in_series: tuple[float | None, ...] = ()
+    out_series: tuple[float | None, ...] = ()
+
+    @property
+    def alert(self) -> Alert | None:
+        """Waiting work that nobody takes is worse than work that comes faster than it goes."""
+        if self.ready and self.consumers == 0:
+            return Alert.NO_CONSUMER
+        if self.growth_per_s is not None and (self.ready or 0) >= GROWTH_MIN_MESSAGES:
+            return Alert.GROWING
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuesSnapshot:
+    """What the page shows. `as_of` is the last reading, `stale` whether the line is down since."""
+
+    rows: tuple[QueueRow, ...] = ()
+    as_of: datetime | None = None
+    error: ConsoleError | None = None
+    stale: bool = True
+
+    @property
+    def ready(self) -> int | None:
+        """All ready messages; None before the first reading."""
+        known = [row.ready for row in self.rows if row.ready is not None]
+        return sum(known) if known else (0 if self.as_of is not None else None)
+
+    @property
+    def unacked(self) -> int | None:
+        known = [row.unacked for row in self.rows if row.unacked is not None]
+        return sum(known) if known else (0 if self.as_of is not None else None)
+
+
+def is_task_queue(name: str) -> bool:
+    """Whether a bound queue carries tasks: not events, not remote control, not replies to it."""
+    return bool(name) and not (
+        name.startswith("celeryev") or name.endswith(".pidbox") or ".reply." in name or name == "celeryev"
+    )
+
+
+def is_task_exchange(name: str) -> bool:
+    """Whether the bindings of an exchange can name task queues."""
+    return not (name == "celeryev" or name.endswith(".pidbox") or name.startswith("reply."))
+
+
+@dataclass(slots=True)
+class Growth:
+    """The last minute of a queue's depth, and whether it grows.
+
+    Slope between the oldest and the newest reading of the window; half of the window must agree, so
+    that one burst does not raise an alarm that the next reading takes back.
+    """
+
+    samples: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def add(self, at_s: float, ready: int) -> None:
+        """Note `ready` messages at monotonic second `at_s`."""
+        self.samples.append((at_s, ready))
+        while self.samples and at_s - self.samples[0][0] > GROWTH_WINDOW_S:
+            self.samples.popleft()
+
+    @property
+    def per_s(self) -> float | None:
+        """Messages per second by which it grows; None when it does not, or is not yet known to."""
+        if len(self.samples) < 3:
+            return None
+        (first_s, first), (last_s, last) = self.samples[0], self.samples[-1]
+        middle = self.samples[len(self.samples) // 2][1]
+        span_s = last_s - first_s
+        if span_s < GROWTH_MIN_SPAN_S or not first < middle < last:
+            return None
+        return (last - first) / span_s
+
+
+@dataclass(slots=True)
+class HeadWatch:
+    """Since when each bucket's next message has been seen to be the next.
+
+    Redis keeps no time of a message, so without its sent time this gives a lower bound only.
+    """
+
+    seen: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    def note(self, heads: Iterable[Head], at_s: float) -> None:
+        """`heads` are the next messages now, at monotonic second `at_s`."""
+        now: dict[str, tuple[str, float]] = {}
+        for head in heads:
+            before = self.seen.get(head.bucket)
+            now[head.bucket] = before if before and before[0] == head.tag else (head.tag, at_s)
+        self.seen = now
+
+    def at_least_s(self, bucket: str, at_s: float) -> float | None:
+        """Seconds that the next message of `bucket` has waited at least; None if that says nothing."""
+        before = self.seen.get(bucket)
+        waited_s = at_s - before[1] if before else 0.0
+        return waited_s if waited_s >= 1.0 else None

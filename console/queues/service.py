@@ -1,0 +1,327 @@
+"""The queues of the open connection, kept up to date for as little as the broker can be asked.
+
+Idle, one reading is two commands (EXISTS over all buckets, HLEN of the held messages); it is taken
+more often while tasks move or while somebody looks at changing depths. Peeking happens on demand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from console.broker.session import Session
+from console.core.clock import Clock
+from console.core.connection import LinkStatus
+from console.core.errors import ConsoleError
+from console.core.happening import Happening
+from console.core.notices import NoticeBoard
+from console.core.spawn import Tasks
+from console.history.model import CollectorSummary
+from console.queues.gateway import DepthQuestion, Queues, RedisQueues, buckets_of
+from console.queues.messages import Peek
+from console.queues.model import (
+    SERIES_LENGTH,
+    Age,
+    Depths,
+    Growth,
+    HeadWatch,
+    QueueRow,
+    QueuesSnapshot,
+    Unacked,
+    is_task_queue,
+)
+
+BUSY_S = 1.0
+IDLE_S = 4.0
+QUIET_S = 8.0
+QUIET_AFTER_S = 30.0
+TRAFFIC_LASTS_S = 3.0
+DISCOVER_S = 120.0
+SERIES_STEP_S = 4.0
+PEEK_COUNT = 100
+
+Rates = Mapping[str, tuple[float | None, float | None]]
+
+
+def open_redis_queues(session: Session) -> Queues:
+    """The queues of a session's broker."""
+    return RedisQueues(session.redis_client, session.address)
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered between readings of one connection."""
+
+    names: set[str] = field(default_factory=set)
+    bindings: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    found_now: set[str] = field(default_factory=set)
+    cursor: int = 0
+    discover_at_s: float = 0.0
+    filled: frozenset[str] = frozenset()
+    unacked: Unacked | None = None
+    depths: Depths | None = None
+    sent: Mapping[str, datetime] = field(default_factory=dict)
+    changed_s: float = 0.0
+    moving: bool = False
+    growth: dict[str, Growth] = field(default_factory=dict)
+    heads: HeadWatch = field(default_factory=HeadWatch)
+    series: dict[str, deque[tuple[float | None, float | None]]] = field(default_factory=dict)
+    series_s: float = -SERIES_STEP_S
+
+
+class QueuesService:
+    """Queues with depth, consumers, age and growth.
+
+    - `consumers` tells how many live workers consume each queue, None while that is unknown.
+    - `rates` tells (in, out) per second of each queue, None for what is unknown.
+    - `sent_at` tells when tasks of these ids were sent, for the ids it knows.
+    - `known` names queues that exist although nothing is bound to them yet.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        notices: NoticeBoard,
+        consumers: Callable[[], Mapping[str, int] | None] = lambda: None,
+        rates: Callable[[], Rates | None] = lambda: None,
+        sent_at: Callable[[Sequence[str]], Awaitable[Mapping[str, datetime]]] | None = None,
+        known: Callable[[], Iterable[str]] = lambda: (),
+        open_queues: Callable[[Session], Queues] = open_redis_queues,
+    ) -> None:
+        self._clock = clock
+        self._notices = notices
+        self._consumers = consumers
+        self._rates = rates
+        self._sent_at = sent_at
+        self._known = known
+        self._open_queues = open_queues
+        self._session: Session | None = None
+        self._queues: Queues | None = None
+        self._tasks = Tasks("queues")
+        self._wake = asyncio.Event()
+        self._disconnect: Callable[[], None] = lambda: None
+        self._memory = _Memory()
+        self._visible = False
+        self._refresh_wanted = False
+        self._change = -1
+        self._traffic_s = -TRAFFIC_LASTS_S
+        self.snapshot = QueuesSnapshot()
+        self.changed: Happening[QueuesSnapshot] = Happening()
+
+    def attach(self, session: Session) -> None:
+        """Follow the queues of `session` until `detach`."""
+        self._session = session
+        self._queues = self._open_queues(session)
+        self._memory = _Memory()
+        self._change = -1
+        self._publish(QueuesSnapshot())
+        self._disconnect = session.status_changed.connect(self._on_status)
+        self._tasks.start(self._watch(session, self._queues), name="watch")
+
+    async def detach(self) -> None:
+        """Stop following and forget."""
+        self._disconnect()
+        self._session = self._queues = None
+        await self._tasks.aclose()
+        self._memory = _Memory()
+        self._publish(QueuesSnapshot())
+
+    def set_visible(self, visible: bool) -> None:
+        """Whether somebody looks at the page."""
+        self._visible = visible
+        if visible:
+            self._wake.set()
+
+    def refresh(self) -> None:
+        """Read everything now, and look for new queues."""
+        self._refresh_wanted = True
+        self._wake.set()
+
+    def on_summary(self, summary: CollectorSummary) -> None:
+        """The collector spoke: when the history moved, depths move too."""
+        if self._change not in (-1, summary.change):
+            if not self._has_traffic():
+                self._wake.set()
+            self._traffic_s = self._clock.monotonic_s()
+        self._change = summary.change
+
+    def on_workers(self) -> None:
+        """Consumers changed: show that without asking the broker again."""
+        if self._memory.depths is not None and self._session is not None and self._session.connected:
+            self._show(self._memory.depths, at_s=None)
+
+    async def peek(self, queue: str) -> Peek:
+        """The messages that are served next, at most 100, read without taking them. Raises `ConsoleError`."""
+        session, queues = self._session, self._queues
+        if session is None or queues is None:
+            raise ConsoleError("No connection is open")
+        messages, total = await session.queues.run(
+            lambda: queues.peek(queue, count=PEEK_COUNT), key=("peek", queue)
+        )
+        return Peek(queue, messages, total, self._clock.now())
+
+    # The watch: one coroutine, one reading at a time.
+
+    def _on_status(self, status: LinkStatus) -> None:
+        if self._session is not None and self._session.connected:
+            self._wake.set()
+        elif not self.snapshot.stale:
+            self._publish(replace(self.snapshot, stale=True, error=status.error))
+
+    async def _watch(self, session: Session, queues: Queues) -> None:
+        while self._session is session:
+            self._wake.clear()
+            if not session.connected:
+                await self._wake.wait()
+                continue
+            try:
+                await self._read(session, queues)
+            except ConsoleError as error:
+                self._publish(replace(self.snapshot, error=error, stale=True))
+            try:
+                # Not wait_for: under Python 3.11 it swallows a cancellation that meets the wake-up.
+                async with asyncio.timeout(self._period_s()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _period_s(self) -> float:
+        if self._has_traffic() or (self._visible and self._memory.moving):
+            return BUSY_S
+        if not self._visible and self._clock.monotonic_s() - self._memory.changed_s > QUIET_AFTER_S:
+            return QUIET_S
+        return IDLE_S
+
+    def _has_traffic(self) -> bool:
+        return self._clock.monotonic_s() - self._traffic_s < TRAFFIC_LASTS_S
+
+    async def _read(self, session: Session, queues: Queues) -> None:
+        memory = self._memory
+        if self._clock.monotonic_s() >= memory.discover_at_s or self._refresh_wanted:
+            self._refresh_wanted = False
+            await self._discover(session, queues)
+        consumers = self._consumers()
+        names = {*memory.names, *(consumers or ()), *self._known()}
+        question = DepthQuestion(
+            queues=tuple(sorted(name for name in names if is_task_queue(name))),
+            filled=memory.filled,
+            heads=self._visible,
+            unacked=self._visible,
+            unacked_before=memory.unacked,
+            bindings=memory.bindings,
+        )
+        depths = await session.queues.run(lambda: queues.depths(question), key="depths")
+        if memory is not self._memory:
+            return
+        now_s = self._clock.monotonic_s()
+        before = memory.depths
+        memory.moving = before is not None and (before.ready, before.unacked) != (
+            depths.ready,
+            depths.unacked,
+        )
+        if memory.moving or before is None:
+            memory.changed_s = now_s
+        memory.filled = frozenset(depths.ready)
+        memory.unacked = depths.unacked
+        memory.depths = depths
+        if self._visible:
+            memory.heads.note(depths.heads, now_s)
+            memory.sent = await self._sent(depths)
+        self._show(depths, at_s=now_s, names=question.queues)
+
+    async def _sent(self, depths: Depths) -> Mapping[str, datetime]:
+        ids = [head.task_id for head in depths.heads if head.task_id]
+        if self._sent_at is None or not ids:
+            return {}
+        try:
+            return await self._sent_at(ids)
+        except ConsoleError:  # the history is away: the age becomes a lower bound, the depth stays true
+            return {}
+
+    async def _discover(self, session: Session, queues: Queues) -> None:
+        memory = self._memory
+        cursor = memory.cursor
+        found = await session.queues.run(lambda: queues.discover(cursor), key="discover")
+        memory.found_now |= found.queues
+        memory.bindings |= found.bindings
+        memory.names |= found.queues
+        memory.cursor = found.cursor
+        if found.cursor == 0:  # a whole round: what it did not find is no longer bound
+            memory.names, memory.found_now = memory.found_now, set()
+            memory.discover_at_s = self._clock.monotonic_s() + DISCOVER_S
+        else:
+            memory.discover_at_s = self._clock.monotonic_s() + IDLE_S
+
+    def _show(self, depths: Depths, *, at_s: float | None, names: Sequence[str] | None = None) -> None:
+        """Make the rows; `at_s` is the monotonic second of a new reading, None to show the last one again."""
+        memory = self._memory
+        consumers = self._consumers()
+        names = names if names is not None else [row.name for row in self.snapshot.rows]
+        ages = self._ages(depths)
+        rates = self._rates() or {}
+        rows = []
+        for name in names:
+            ready = sum(depths.ready.get(bucket, 0) for bucket in buckets_of(name))
+            growth = memory.growth.setdefault(name, Growth())
+            if at_s is not None:
+                growth.add(at_s, ready)
+            came, went = rates.get(name, (None, None))
+            series = self._series(name, came, went, at_s)
+            unacked = depths.unacked
+            rows.append(
+                QueueRow(
+                    name=name,
+                    ready=ready,
+                    unacked=None if unacked is None else unacked.by_queue.get(name, 0),
+                    unacked_at_least=unacked is not None and not unacked.complete,
+                    consumers=None if consumers is None else consumers.get(name, 0),
+                    oldest=ages.get(name),
+                    in_per_s=came,
+                    out_per_s=went,
+                    growth_per_s=growth.per_s,
+                    in_series=tuple(came for came, _ in series),
+                    out_series=tuple(went for _, went in series),
+                )
+            )
+        if at_s is not None and at_s - memory.series_s >= SERIES_STEP_S:
+            memory.series_s = at_s
+        as_of = self._clock.now() if at_s is not None else self.snapshot.as_of
+        self._publish(QueuesSnapshot(tuple(rows), as_of, None, stale=False))
+
+    def _series(
+        self, name: str, came: float | None, went: float | None, at_s: float | None
+    ) -> deque[tuple[float | None, float | None]]:
+        memory = self._memory
+        series = memory.series.setdefault(name, deque(maxlen=SERIES_LENGTH))
+        due = at_s is not None and at_s - memory.series_s >= SERIES_STEP_S
+        if due and (came is not None or went is not None or series):
+            series.append((came, went))
+        return series
+
+    def _ages(self, depths: Depths) -> dict[str, Age]:
+        """The wait of the oldest of each queue's next messages; exact where its sending is known."""
+        if not depths.heads:
+            return {}
+        now, now_s = self._clock.now(), self._clock.monotonic_s()
+        ages: dict[str, Age] = {}
+        for head in depths.heads:
+            at = self._memory.sent.get(head.task_id)
+            at_least_s = self._memory.heads.at_least_s(head.bucket, now_s)
+            if at is not None:
+                age = Age(max(0.0, (now - at).total_seconds()), exact=True)
+            elif at_least_s is not None:
+                age = Age(at_least_s, exact=False)
+            else:
+                continue
+            queue = head.bucket.split("\x06\x16")[0]
+            if queue not in ages or age.seconds > ages[queue].seconds:
+                ages[queue] = age
+        return ages
+
+    def _publish(self, snapshot: QueuesSnapshot) -> None:
+        self.snapshot = snapshot
+        self.changed.emit(snapshot)

@@ -1,0 +1,179 @@
+"""When the service asks the broker, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from console.broker.address import BrokerAddress
+from console.broker.session import Session
+from console.core.connection import ConnectionInfo, Environment, LinkState
+from console.core.errors import Cause, ConsoleError
+from console.core.notices import NoticeBoard
+from console.history.model import CollectorState, CollectorSummary
+from console.queues.model import Age, Alert
+from console.queues.service import BUSY_S, IDLE_S, QUIET_S, QueuesService
+from tests.unit.queues.fakes import FakeClock, FakeQueues, envelope
+
+WAIT_S = 5.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while not condition() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0.005)
+    assert condition()
+
+
+class World:
+    """A service on fakes."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.clock = FakeClock()
+        self.queues = FakeQueues()
+        self.consumers: dict[str, int] | None = {"mail": 2}
+        self.sent: dict[str, datetime] = {}
+        self.session = Session(
+            info=ConnectionInfo("c", "Shop", Environment.STAGING),
+            address=BrokerAddress("127.0.0.1", 1),
+            schedules_url=None,
+            history_file=tmp_path / "h.sqlite3",
+            clock=self.clock,
+        )
+
+        async def sent_at(ids: object) -> dict[str, datetime]:
+            return self.sent
+
+        self.service = QueuesService(
+            clock=self.clock,
+            notices=NoticeBoard(self.clock),
+            consumers=lambda: self.consumers,
+            sent_at=sent_at,
+            open_queues=lambda _session: self.queues,
+        )
+
+    async def read(self) -> None:
+        """One more reading."""
+        count = len(self.queues.questions)
+        self.service.refresh()
+        await until(lambda: len(self.queues.questions) > count and not self.service.snapshot.stale)
+        await asyncio.sleep(0)
+
+    def row(self, name: str = "mail"):  # type: ignore[no-untyped-def]
+        return next(row for row in self.service.snapshot.rows if row.name == name)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path)
+    made.queues.bind("celery", "celery", "celery")
+    yield made
+    await made.service.detach()
+    await made.session.aclose()
+
+
+def summary(change: int) -> CollectorSummary:
+    return CollectorSummary(CollectorState.READING, change, 0, 0.0, None, 0, {}, ())
+
+
+async def test_shows_bound_and_consumed_queues_with_all_priorities(world: World) -> None:
+    world.queues.put("mail", envelope(tag="a"))
+    world.queues.put("mail", envelope(tag="b"), step=6)
+    world.queues.hold(envelope(), "", "mail")
+    world.service.attach(world.session)
+    world.session.set_status(LinkState.CONNECTED)
+    await until(lambda: not world.service.snapshot.stale)
+    assert [row.name for row in world.service.snapshot.rows] == ["celery", "mail"]
+    assert (world.row().ready, world.row().unacked, world.row().consumers) == (2, 1, 2)
+    assert (world.row("celery").ready, world.row("celery").consumers) == (0, 0)
+    assert (world.service.snapshot.ready, world.service.snapshot.unacked) == (2, 1)
+
+
+async def test_does_not_ask_while_the_line_is_down_and_keeps_what_it_had(world: World) -> None:
+    world.service.attach(world.session)
+    await asyncio.sleep(0.05)
+    assert world.queues.questions == []
+    assert world.service.snapshot.ready is None
+    world.queues.put("mail", envelope())
+    world.session.set_status(LinkState.CONNECTED)
+    await until(lambda: not world.service.snapshot.stale)
+    world.session.set_status(LinkState.RECONNECTING)
+    assert world.service.snapshot.stale
+    assert world.row().ready == 1
+    assert world.service.snapshot.as_of == world.clock.now()
+
+
+async def test_a_failed_reading_is_an_error_beside_the_old_rows(world: World) -> None:
+    world.service.attach(world.session)
+    world.session.set_status(LinkState.CONNECTED)
+    await until(lambda: not world.service.snapshot.stale)
+    world.queues.error = ConsoleError("Broker does not answer in time", cause=Cause.TIMEOUT)
+    world.service.refresh()
+    await until(lambda: world.service.snapshot.error is not None)
+    assert world.service.snapshot.stale
+    assert world.service.snapshot.rows
+
+
+async def test_unknown_consumers_are_unknown(world: World) -> None:
+    world.consumers = None
+    world.queues.bind("mail", "mail", "mail")
+    world.service.attach(world.session)
+    world.session.set_status(LinkState.CONNECTED)
+    await until(lambda: not world.service.snapshot.stale)
+    assert world.row().consumers is None
+    world.consumers = {}
+    world.queues.put("mail", envelope())
+    await world.read()
+    assert world.row().consumers == 0
+    assert world.row().alert is Alert.NO_CONSUMER
+
+
+async def test_the_age_is_a_bound_until_the_sending_is_known(world: World) -> None:
+    world.queues.put("mail", envelope(task_id="one"))
+    world.service.set_visible(True)
+    world.service.attach(world.session)
+    world.session.set_status(LinkState.CONNECTED)
+    await until(lambda: not world.service.snapshot.stale)
+    assert world.row().oldest is None
+    world.clock.pass_s(30)
+    await world.read()
+    assert world.row().oldest == Age(30.0, exact=False)
+    world.sent["one"] = world.clock.now() - timedelta(minutes=46)
+    await world.read()
+    assert world.row().oldest == Age(46 * 60.0, exact=True)
+
+
+async def test_asks_often_only_while_something_moves(world: World) -> None:
+    service = world.service
+    service.attach(world.session)
+    world.session.set_status(LinkState.CONNECTED)
+    await until(lambda: not service.snapshot.stale)
+    assert service._period_s() == IDLE_S
+    world.clock.pass_s(60)
+    assert service._period_s() == QUIET_S
+    service.set_visible(True)
+    assert service._period_s() == IDLE_S
+    world.queues.put("mail", envelope())
+    await world.read()
+    assert service._period_s() == BUSY_S
+    await world.read()
+    assert service._period_s() == IDLE_S
+    service.on_summary(summary(5))
+    assert service._period_s() == IDLE_S, "the first summary says where the history stands, not that it moved"
+    service.on_summary(summary(6))
+    assert service._period_s() == BUSY_S
+
+
+async def test_closing_forgets(world: World) -> None:
+    world.service.attach(world.session)
+    world.session.set_status(LinkState.CONNECTED)
+    await until(lambda: not world.service.snapshot.stale)
+    await world.service.detach()
+    assert world.service.snapshot.rows == ()
+    with pytest.raises(ConsoleError):
+        await world.service.peek("mail")
