@@ -1,0 +1,151 @@
+"""The line to a real broker: up, refused, away, back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from console.broker.address import BrokerAddress
+from console.connections.gateway import ConnectionsFile
+from console.connections.model import Connection
+from console.connections.service import ConnectionsService
+from console.core.clock import SystemClock
+from console.core.connection import Environment, LinkState
+from console.core.errors import Cause, ConsoleError
+from console.core.home import Home
+from console.core.notices import NoticeBoard
+from console.core.redaction import Secret
+from tests.valkey import ValkeyServer
+
+
+class NoKeyring:
+    def get(self, connection_id: str) -> Secret | None:
+        raise ConsoleError("The keyring cannot be used")
+
+    def set(self, connection_id: str, secret: Secret) -> None:
+        raise ConsoleError("The keyring cannot be used")
+
+    def remove(self, connection_id: str) -> None:
+        raise ConsoleError("The keyring cannot be used")
+
+
+@dataclass
+class Setup:
+    service: ConnectionsService
+    notices: NoticeBoard
+    home: Home
+    local: tuple[BrokerAddress, str] | None = None
+
+    @property
+    def state(self) -> LinkState:
+        session = self.service.session
+        return session.status.state if session else LinkState.DISCONNECTED
+
+    async def until(self, condition: Callable[[], bool], within_s: float = 10.0) -> None:
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, f"still {self.state} after {within_s} s"
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
+    home = Home(tmp_path / "home")
+    home.prepare()
+    clock = SystemClock()
+    notices = NoticeBoard(clock)
+    holder: list[Setup] = []
+    service = ConnectionsService(
+        home=home,
+        file=ConnectionsFile(home.connections_file),
+        secrets=NoKeyring(),
+        notices=notices,
+        clock=clock,
+        local=lambda: holder[0].local,
+    )
+    holder.append(Setup(service, notices, home))
+    yield holder[0]
+    await service.aclose()
+
+
+def shop(server: ValkeyServer) -> Connection:
+    return Connection("shop", "Shop", Environment.STAGING, f"redis://127.0.0.1:{server.port}/0")
+
+
+async def test_connected_with_a_latency_and_remembered(setup: Setup, broker: ValkeyServer) -> None:
+    await setup.service.save(shop(broker), Secret(broker.password))
+    await setup.service.connect("shop")
+    await setup.until(lambda: setup.state is LinkState.CONNECTED)
+    assert setup.service.session is not None
+    assert setup.service.session.status.latency_ms is not None
+    await setup.until(lambda: setup.service.by_id("shop").last_used is not None)
+    assert broker.password not in setup.home.connections_file.read_text()
+
+
+async def test_a_wrong_password_is_said_and_not_tried_again(setup: Setup, broker: ValkeyServer) -> None:
+    await setup.service.save(shop(broker), Secret("wrong"))
+    await setup.service.connect("shop")
+    await setup.until(lambda: setup.service.refused is not None)
+    assert setup.state is LinkState.DISCONNECTED
+    assert setup.service.refused is not None
+    assert setup.service.refused.cause is Cause.REFUSED_LOGIN
+    assert setup.notices.notices[-1].text == "Broker refused the login"
+
+
+async def test_a_broker_that_dies_and_returns(setup: Setup, own_broker: ValkeyServer) -> None:
+    await setup.service.save(shop(own_broker), Secret(own_broker.password))
+    await setup.service.connect("shop")
+    await setup.until(lambda: setup.state is LinkState.CONNECTED)
+    own_broker.kill()
+    await setup.until(lambda: setup.state is LinkState.RECONNECTING)
+    own_broker.start()
+    await setup.until(lambda: setup.state is LinkState.CONNECTED, within_s=5.0)
+    assert setup.notices.notices[-1].text == "Connected again"
+
+
+async def test_a_broker_that_is_away_from_the_start_is_waited_for(
+    setup: Setup, own_broker: ValkeyServer
+) -> None:
+    own_broker.kill()
+    await setup.service.save(shop(own_broker), Secret(own_broker.password))
+    await setup.service.connect("shop")
+    await setup.until(lambda: setup.state is LinkState.RECONNECTING)
+    own_broker.start()
+    await setup.until(lambda: setup.state is LinkState.CONNECTED, within_s=5.0)
+
+
+async def test_the_local_stack_is_refused_in_words_while_it_is_down(setup: Setup) -> None:
+    await setup.service.connect("local-stack")
+    assert setup.service.refused is not None
+    assert "Start local stack" in setup.service.refused.remedy
+
+
+async def test_a_broken_file_is_told_and_never_written_over(setup: Setup, broker: ValkeyServer) -> None:
+    setup.home.connections_file.write_text("{broken")
+    await setup.service.load()
+    assert setup.notices.notices[-1].text == "The connections file cannot be read"
+    with pytest.raises(ConsoleError):
+        await setup.service.save(shop(broker), None)
+    setup.local = (broker.address, "")
+    await setup.service.connect("local-stack")
+    await setup.until(lambda: setup.state is LinkState.CONNECTED)
+    assert setup.home.connections_file.read_text() == "{broken"
+
+
+async def test_two_connections_may_not_have_one_name(setup: Setup, broker: ValkeyServer) -> None:
+    await setup.service.save(shop(broker), None)
+    twin = Connection("other", "Shop", Environment.STAGING, f"redis://127.0.0.1:{broker.port}/0")
+    with pytest.raises(ConsoleError) as caught:
+        await setup.service.save(twin, None)
+    assert caught.value.cause is Cause.CONFLICT
+
+
+async def test_a_removed_connection_is_gone_from_the_file(setup: Setup, broker: ValkeyServer) -> None:
+    await setup.service.save(shop(broker), None)
+    await setup.service.remove("shop")
+    assert "Shop" not in setup.home.connections_file.read_text()

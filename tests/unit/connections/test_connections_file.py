@@ -1,0 +1,74 @@
+"""The connections file: what is kept, what is refused, what is never in it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from console.broker.address import parse_broker_url
+from console.connections.gateway import ConnectionsFile
+from console.connections.model import Connection, dump_connections, load_connections
+from console.core.connection import Environment, Mode
+from console.core.errors import Cause, ConsoleError
+
+
+def one() -> Connection:
+    return Connection(
+        "abc",
+        "Shop production",
+        Environment.PRODUCTION,
+        "rediss://console@redis.example:6380/0",
+        schedules_url="postgresql://c@pg.example/shop",
+        key_prefix="shop:",
+        mode=Mode.READ_ONLY,
+        last_used=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    file = ConnectionsFile(tmp_path / "connections.json")
+    assert file.read() == []
+    file.write([one()])
+    assert file.read() == [one()]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "not JSON"),
+        ("[]", "list of connections"),
+        ('{"version": 2, "connections": []}', "version 2"),
+        ('{"version": 1, "connections": [{"id": "a"}]}', "Entry 1"),
+        ('{"version": 1, "connections": [3]}', "Entry 1"),
+        ('{"version": 1, "connections": [{"id": "a", "name": "b", "environment": "Moon"}]}', "Entry 1"),
+    ],
+)
+def test_a_broken_file_is_refused_with_the_place(text: str, says: str) -> None:
+    with pytest.raises(ConsoleError) as caught:
+        load_connections(text)
+    assert says in caught.value.detail
+
+
+def test_the_text_ends_with_a_line() -> None:
+    assert dump_connections([one()]).endswith("}\n")
+
+
+def test_a_broker_url_is_taken_apart() -> None:
+    address = parse_broker_url("rediss://con%40sole:p%2Fw@[::1]:6380/3")
+    assert (address.host, address.port, address.database, address.username) == ("::1", 6380, 3, "con@sole")
+    assert address.password.reveal() == "p/w"
+    assert address.tls
+    assert address.reveal_url() == "rediss://con%40sole:p%2Fw@[::1]:6380/3"
+    assert address.shown == "rediss://con%40sole:••••@[::1]:6380/3"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://host", "redis://", "redis://host:port/0", "redis://host/name", "redis://h:99999/0"]
+)
+def test_a_wrong_url_is_refused_in_words(url: str) -> None:
+    with pytest.raises(ConsoleError) as caught:
+        parse_broker_url(url)
+    assert caught.value.cause is Cause.INVALID
+    assert "Example" in caught.value.remedy

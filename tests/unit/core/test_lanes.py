@@ -1,0 +1,85 @@
+"""Lanes: values, errors, shared answers, bounds, and a job that outlives its timeout."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from console.core.errors import Cause, ConsoleError
+from console.core.lanes import Lane
+
+
+@pytest.fixture
+async def lane() -> AsyncIterator[Lane]:
+    lane = Lane("test", bound=2, timeout_s=5.0)
+    yield lane
+    await lane.aclose()
+
+
+async def test_a_job_runs_on_the_lanes_thread_and_gives_its_value(lane: Lane) -> None:
+    assert await lane.run(lambda: threading.current_thread().name) == "lane-test-1"
+
+
+async def test_what_a_job_raises_arrives(lane: Lane) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await lane.run(lambda: 1 // 0)
+
+
+async def test_equal_keys_in_flight_share_one_answer(lane: Lane) -> None:
+    calls: list[int] = []
+    gate = threading.Event()
+
+    def job() -> int:
+        gate.wait(5)
+        calls.append(1)
+        return len(calls)
+
+    both = asyncio.gather(lane.run(job, key="depths"), lane.run(job, key="depths"))
+    await asyncio.sleep(0)
+    gate.set()
+    assert list(await both) == [1, 1]
+    assert await lane.run(job, key="depths") == 2
+
+
+async def test_a_caller_that_gives_up_does_not_take_the_shared_answer_along(lane: Lane) -> None:
+    gate = threading.Event()
+    first = asyncio.ensure_future(lane.run(lambda: gate.wait(5), key="one"))
+    second = asyncio.ensure_future(lane.run(lambda: gate.wait(5), key="one"))
+    await asyncio.sleep(0)
+    first.cancel()
+    gate.set()
+    assert await second is True
+
+
+async def test_a_full_lane_refuses_at_once(lane: Lane) -> None:
+    gate = threading.Event()
+    jobs = [asyncio.ensure_future(lane.run(gate.wait, 5)) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    more = [asyncio.ensure_future(lane.run(gate.wait, 5)) for _ in range(3)]
+    done, _pending = await asyncio.wait(more, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+    error = next(iter(done)).exception()
+    assert isinstance(error, ConsoleError)
+    assert error.cause is Cause.BUSY
+    gate.set()
+    await asyncio.gather(*jobs, *more, return_exceptions=True)
+
+
+async def test_a_job_that_outlives_its_timeout_is_stuck_until_it_ends(lane: Lane) -> None:
+    gate = threading.Event()
+    with pytest.raises(ConsoleError) as caught:
+        await lane.run(gate.wait, 5, timeout_s=0.05)
+    assert caught.value.cause is Cause.TIMEOUT
+    assert lane.stuck
+    gate.set()
+    assert await lane.run(lambda: 7) == 7
+    assert not lane.stuck
+
+
+async def test_a_closed_lane_takes_nothing() -> None:
+    lane = Lane("closed")
+    await lane.aclose()
+    with pytest.raises(ConsoleError):
+        await lane.run(lambda: 1)
