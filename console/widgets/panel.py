@@ -1,0 +1,341 @@
+"""The surfaces of a page: white panels with a head, the page's own head, pairs of name and value, number
+cards.
+"""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from console.widgets.icons import draw_icon
+from console.widgets.label import Divider, Text
+from console.widgets.paint import draw_box, draw_text, text_width
+from console.widgets.sparkline import draw_sparkline
+from console.widgets.text import UNKNOWN
+from console.widgets.theme import repaint_on_change, theme
+from console.widgets.tokens import PANEL_HEAD_HEIGHT, RADIUS
+
+
+class Surface(QWidget):
+    """A box with a border of 1 px and round corners, filled with a token's colour."""
+
+    def __init__(
+        self,
+        *,
+        fill: str = "surface",
+        border: str = "border",
+        radius: int = RADIUS,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._fill = fill
+        self._border = border
+        self._radius = radius
+        repaint_on_change(self)
+
+    def set_colors(self, *, fill: str, border: str) -> None:
+        """Replace the tokens."""
+        self._fill, self._border = fill, border
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        look = theme()
+        draw_box(
+            painter,
+            QRectF(self.rect()),
+            fill=look.color(self._fill),
+            border=look.color(self._border),
+            radius=self._radius,
+        )
+        painter.end()
+
+
+class Panel(Surface):
+    """A white card. With a title it has a head of 36 px, to which controls can be added left and right."""
+
+    def __init__(self, title: str = "", *, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(1, 1, 1, 1)
+        self._layout.setSpacing(0)
+        self._head: QHBoxLayout | None = None
+        self._head_box: QWidget | None = None
+        self._title: Text | None = None
+        self._subtitle: Text | None = None
+        self._left_count = 0
+        self._content: QWidget | None = None
+        self._footer: QWidget | None = None
+        if title:
+            self.setAccessibleName(title)
+            self._title = Text(title, role="panel")
+            self.add_head(self._title)
+
+    def set_title(self, title: str) -> None:
+        """Replace the title of a panel made with one."""
+        if self._title is not None:
+            self._title.set_text(title)
+            self.setAccessibleName(title)
+
+    def set_subtitle(self, text: str) -> None:
+        """Muted words after the title."""
+        if self._subtitle is None:
+            self._subtitle = Text(role="label", tone="muted")
+            self.add_head(self._subtitle)
+        self._subtitle.set_text(text)
+
+    def set_head_height(self, height: int) -> None:
+        """A head of another height than 36."""
+        self._ensure_head()
+        if self._head_box is not None:
+            self._head_box.setFixedHeight(height)
+
+    def add_head(self, widget: QWidget) -> None:
+        """Put a control after the title."""
+        self._ensure_head().insertWidget(self._left_count, widget)
+        self._left_count += 1
+
+    def add_head_right(self, widget: QWidget) -> None:
+        """Put a control at the right end of the head."""
+        self._ensure_head().addWidget(widget)
+
+    def set_content(self, widget: QWidget, *, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
+        """Fill the panel; a second call replaces what was there."""
+        if self._content is not None:
+            self._layout.removeWidget(self._content)
+            self._content.deleteLater()
+        if any(margins):
+            holder = QWidget()
+            inner = QVBoxLayout(holder)
+            inner.setContentsMargins(*margins)
+            inner.setSpacing(0)
+            inner.addWidget(widget)
+            widget = holder
+        self._content = widget
+        self._layout.insertWidget(1 if self._head_box is not None else 0, widget, 1)
+
+    def set_footer(self, widget: QWidget, *, height: int = 48) -> None:
+        """A band at the bottom with a line above it."""
+        footer = QWidget()
+        box = QVBoxLayout(footer)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(0)
+        box.addWidget(Divider(color="hairline"))
+        inner = QHBoxLayout()
+        inner.setContentsMargins(14, 0, 16, 0)
+        inner.addWidget(widget)
+        box.addLayout(inner, 1)
+        footer.setFixedHeight(height)
+        if self._footer is not None:
+            self._footer.deleteLater()
+        self._footer = footer
+        self._layout.addWidget(footer)
+
+    def _ensure_head(self) -> QHBoxLayout:
+        if self._head is None:
+            self._head_box = QWidget()
+            self._head_box.setFixedHeight(PANEL_HEAD_HEIGHT)
+            outer = QVBoxLayout(self._head_box)
+            outer.setContentsMargins(0, 0, 0, 0)
+            outer.setSpacing(0)
+            self._head = QHBoxLayout()
+            self._head.setContentsMargins(12, 0, 12, 0)
+            self._head.setSpacing(8)
+            self._head.addStretch(1)
+            outer.addLayout(self._head, 1)
+            outer.addWidget(Divider(color="hairline"))
+            self._layout.insertWidget(0, self._head_box)
+        return self._head
+
+
+class PageHeader(QWidget):
+    """The line on top of a page: title, muted subtitle, badges, and actions at the right. 28 px high."""
+
+    def __init__(self, title: str, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedHeight(28)
+        self._layout = QHBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(8)
+        self._title = Text(title, role="page")
+        self._layout.addWidget(self._title)
+        self._subtitle: Text | None = None
+        self._left_count = 1
+        self._stretch_item_present = True
+        self._layout.addStretch(1)
+
+    def set_title(self, title: str) -> None:
+        """Replace the title."""
+        self._title.set_text(title)
+
+    def set_subtitle(self, text: str) -> None:
+        """Muted words after the title, such as "as of 14:32:08"."""
+        if self._subtitle is None:
+            self._subtitle = Text(role="label", tone="muted")
+            self.add_left(self._subtitle, gap=4)
+        self._subtitle.set_text(text)
+
+    def add_badge(self, badge: QWidget) -> None:
+        """A badge after the title."""
+        self.add_left(badge, gap=4)
+
+    def add_left(self, widget: QWidget, *, stretch: int = 0, gap: int = 4) -> None:
+        """Any control after the title. With `stretch` it takes the free room, as the search of Tasks does."""
+        if gap and self._left_count == 1:
+            self._layout.insertSpacing(self._left_count, gap)
+            self._left_count += 1
+        self._layout.insertWidget(self._left_count, widget, stretch)
+        self._left_count += 1
+        if stretch and self._stretch_item_present:
+            self._layout.takeAt(self._left_count)
+            self._stretch_item_present = False
+
+    def add_action(self, widget: QWidget) -> None:
+        """A button at the right."""
+        self._layout.addWidget(widget)
+
+
+class KeyValueGrid(QWidget):
+    """Names and values in two columns, as in detail panels. Values can be selected and copied."""
+
+    def __init__(self, *, key_width: int = 90, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(12)
+        self._grid.setVerticalSpacing(6)
+        self._grid.setColumnMinimumWidth(0, key_width)
+        self._grid.setColumnStretch(1, 1)
+        self._shape: list[tuple[str, str]] = []
+        self._values: list[Text] = []
+
+    def set_pairs(self, pairs: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
+        """Show (name, value) or (name, value, role); role "mono" for ids. Only changed values are touched."""
+        full = [(pair[0], pair[1], pair[2] if len(pair) > 2 else "label") for pair in pairs]
+        shape = [(name, role) for name, _, role in full]
+        if shape != self._shape:
+            self._rebuild(shape)
+        for label, (name, value, _) in zip(self._values, full, strict=True):
+            label.set_text(value)
+            label.set_tone("muted" if value == UNKNOWN else "text")
+            label.setAccessibleName(f"{name}: {value}")
+
+    def _rebuild(self, shape: list[tuple[str, str]]) -> None:
+        while (item := self._grid.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        self._values = []
+        self._shape = shape
+        top = Qt.AlignmentFlag.AlignTop
+        for row, (name, role) in enumerate(shape):
+            value = Text(role=role if role != "mono" else "mono-small", wrap=True, selectable=True)
+            self._grid.addWidget(Text(name, role="label", tone="muted"), row, 0, top)
+            self._grid.addWidget(value, row, 1, top)
+            self._values.append(value)
+        self._grid.setRowStretch(len(shape), 1)
+
+
+class Card(Surface):
+    """One number of the overview: caption, value, what is usual, and a small picture at the right."""
+
+    def __init__(self, caption: str, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self._caption = caption
+        self._value: str | None = None
+        self._suffix = ""
+        self._sub = ""
+        self._tone = "muted"
+        self._icon: str | None = None
+        self._series: Sequence[float | None] = ()
+        self._color = "in"
+        self._slots: Sequence[str] = ()
+        self.setFixedHeight(90)
+        self.setMinimumWidth(180)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._describe()
+
+    def set_value(
+        self,
+        value: str | None,
+        *,
+        suffix: str = "",
+        sub: str = "",
+        tone: str = "muted",
+        icon: str | None = None,
+    ) -> None:
+        """Replace number, the words after it and the line below; None is unknown."""
+        self._value, self._suffix, self._sub, self._tone, self._icon = value, suffix, sub, tone, icon
+        self._describe()
+        self.update()
+
+    def set_series(self, series: Sequence[float | None], *, color: str = "in") -> None:
+        """Show a sparkline; `color` is a chart series' name."""
+        self._series, self._color, self._slots = series, color, ()
+        self.update()
+
+    def set_slots(self, tones: Sequence[str]) -> None:
+        """Show one bar per thing, each in a tone: "ok", "warning", "error" or "neutral"."""
+        self._slots, self._series = tones, ()
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(257, 90)
+
+    def _describe(self) -> None:
+        value = UNKNOWN if self._value is None else self._value
+        words = " ".join(part for part in (value, self._suffix) if part)
+        self.setAccessibleName(f"{self._caption}: {words}")
+        self.setAccessibleDescription(self._sub)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        look = theme()
+        painter = QPainter(self)
+        draw_text(
+            painter, self._caption, role="label-name", color=look.color("muted"), x=15, top=11, height=20
+        )
+        value = UNKNOWN if self._value is None else self._value
+        ink = look.color("muted" if self._value is None else "text")
+        width = draw_text(painter, value, role="card", color=ink, x=15, top=30, height=32)
+        if self._suffix:
+            painter.setPen(look.color("muted"))
+            draw_text(
+                painter,
+                self._suffix,
+                role="name-big",
+                color=look.color("muted"),
+                x=15 + width + 6,
+                top=35,
+                height=32,
+            )
+        x = 15.0
+        if self._icon is not None:
+            draw_icon(painter, self._icon, self._tone, x=x, y=64, size=12)
+            x += 16
+        draw_text(painter, self._sub, role="label", color=look.color(self._tone), x=x, top=60, height=20)
+        self._paint_picture(painter)
+        painter.end()
+
+    def _paint_picture(self, painter: QPainter) -> None:
+        look = theme()
+        taken = 15 + max(text_width("label-name", self._caption), text_width("label", self._sub)) + 16
+        if self._series:
+            width = min(94.0, self.width() - 15 - taken)
+            if width > 30:
+                box = QRectF(self.width() - 15 - width, 15, width, 40)
+                draw_sparkline(painter, box, self._series, color=look.color(self._color), fill=True)
+        elif self._slots:
+            series = {
+                "ok": "ch_succeeded",
+                "warning": "ch_retrying",
+                "error": "ch_failed",
+                "neutral": "ch_other",
+            }
+            pitch = min(14.0, max(3.0, (self.width() - 30 - taken) / max(1, len(self._slots))))
+            x = self.width() - 15 - pitch * len(self._slots) + (pitch - pitch * 10 / 14)
+            for tone in self._slots:
+                bar = QRectF(x, 27, pitch * 10 / 14, 24)
+                draw_box(painter, bar, fill=look.color(series[tone]), radius=2)
+                x += pitch
