@@ -1,0 +1,630 @@
+"""The local stack: broker, worker and beat on this machine, started and stopped as one and one by one.
+
+Qt-free; used on the loop. It needs no open connection: it tells `broker_ready` with the address, and whoever
+listens connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+
+from console.broker.address import BrokerAddress
+from console.core.clock import Clock
+from console.core.errors import Cause, ConsoleError
+from console.core.happening import Happening
+from console.core.home import Home
+from console.core.lanes import Lane
+from console.core.notices import Level, NoticeBoard
+from console.core.operations import Danger, Operation, Subject
+from console.core.spawn import Tasks
+from console.stack.gateway import LocalMachine
+from console.stack.logs import LogBook
+from console.stack.mail import read_mails
+from console.stack.model import (
+    DEMO_RATES,
+    Failure,
+    Mail,
+    Outcome,
+    Pool,
+    ServiceName,
+    ServiceState,
+    StackSnapshot,
+    StackState,
+    StepName,
+    StepState,
+    Waiting,
+    WorkerOptions,
+)
+from console.stack.orders import Orders, StackFiles
+from console.stack.preparation import Preparation
+from console.stack.process import KeptProcess, StopPlan
+from console.stack.services import Services
+from console.stack.steps import StepBoard, failure_of
+from console.stack.supervisor import StartFailedError
+
+log = logging.getLogger(__name__)
+
+PORT_TRIES = 3
+FIRST_TASK_WITHIN_S = 12.0
+FIRST_TASK_POLL_S = 0.1
+SAMPLE_SEEN_S = 2.0
+SAMPLE_UNSEEN_S = 5.0
+SAMPLES = 60
+COLD: StopPlan = (("QUIT", 3.0),)
+WAITING: StopPlan = (("TERM", None),)
+_TASK_ENDED = re.compile(r"Task \S+\[([^\]]+)\] (?:succeeded|raised|retry|failed|rejected|ignored)")
+_FASTEST = 1000.0
+
+
+class StackService:
+    """The one local stack of a console.
+
+    `snapshot` is always current; `changed` tells of it, many changes in one turn of the loop as one.
+    `broker_ready(address)` fires when the broker answers (before the worker starts, so that its first events
+    are seen), `broker_leaving()` right before it is stopped on purpose. `task_succeeded(id)` says whether the
+    history has seen that task succeed; without it the worker's log has to do.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        clock: Clock,
+        notices: NoticeBoard,
+        task_succeeded: Callable[[str], Awaitable[bool]] | None = None,
+        machine: LocalMachine | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.files = StackFiles.of(home)
+        self.log = LogBook()
+        self.snapshot = StackSnapshot()
+        self.changed: Happening[StackSnapshot] = Happening()
+        self.broker_ready: Happening[BrokerAddress] = Happening()
+        self.broker_leaving: Happening[None] = Happening()
+        self.options = WorkerOptions()
+        self.task_succeeded = task_succeeded
+        self._clock = clock
+        self._notices = notices
+        self._environ = dict(os.environ if environ is None else environ)
+        self._machine = machine or LocalMachine(self.files)
+        self._lane = Lane("stack", threads=2, timeout_s=20.0)
+        self._tasks = Tasks("stack")
+        self._steps = StepBoard(clock, self._announce)
+        self._services: Services | None = None
+        self._prepared = False
+        self._schedules: int | None = None
+        self._failure: Failure | None = None
+        self._waiting: Waiting | None = None
+        self._active: set[str] = set()
+        self._running: asyncio.Task[str] | None = None
+        self._stopping = asyncio.Lock()
+        self._traffic: KeptProcess | None = None
+        self._visible = False
+        self._look = asyncio.Event()
+        self._announced = False
+        self._noting = False
+        self._steps.reset(self.options, None)
+        self._announced = False
+
+    # What others ask
+
+    @property
+    def address(self) -> BrokerAddress | None:
+        """Where the broker is while the stack is up."""
+        return None if self._services is None else self._services.orders.address
+
+    @property
+    def schedules_url(self) -> str:
+        """The database with the stack's schedules."""
+        return self.files.database_url
+
+    @property
+    def running(self) -> bool:
+        """Whether any process of the stack runs."""
+        return self._services is not None and self._services.any_process
+
+    def set_visible(self, visible: bool) -> None:
+        """Whether the page is looked at: usage is then read more often."""
+        self._visible = visible
+        if visible:
+            self._look.set()
+
+    def refresh(self) -> None:
+        """Read usage and mail now."""
+        self._look.set()
+
+    async def load(self) -> None:
+        """Read the kept worker options; once, at start-up."""
+        self.options = await self._lane.run(self._machine.load_options)
+        self._schedules = await self._lane.run(self._machine.schedules)
+        self._steps.reset(self.options, self._schedules)
+
+    # The whole stack
+
+    async def start(self) -> str:
+        """Start what does not run, in order, and run a first task. Returns the outcome in words.
+
+        Raises `ConsoleError` (the same that `snapshot.failure` holds); "Cancelled" after `cancel`.
+        """
+        if self._running is not None:
+            raise ConsoleError("The local stack is already starting or stopping", cause=Cause.BUSY)
+        self._running = self._tasks.start(self._start(), name="start")
+        try:
+            return await asyncio.shield(self._running)
+        except asyncio.CancelledError:
+            if self._running is not None and not self._running.cancelled():
+                raise
+        finally:
+            self._running = None
+        await self._stop_all(cold=True)
+        return "Cancelled"
+
+    def cancel(self) -> None:
+        """End a start under way, with everything that it has started."""
+        if self._running is not None and self.snapshot.state is StackState.STARTING:
+            self._running.cancel()
+
+    async def stop(self, *, wait_for_tasks: bool = False) -> str:
+        """Stop everything in reverse order; with `wait_for_tasks` as long as running tasks take."""
+        if self._running is not None and self.snapshot.state is StackState.STARTING:
+            self.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        began_s = self._clock.monotonic_s()
+        await self._stop_all(wait_for_tasks=wait_for_tasks)
+        return f"Stopped in {self._clock.monotonic_s() - began_s:.1f} s"
+
+    def force(self) -> None:
+        """Wait no longer for running tasks."""
+        if self._services is not None:
+            self._services[ServiceName.WORKER].hurry(COLD)
+
+    async def active_tasks(self) -> int | None:
+        """How many tasks the worker runs now; 0 when it does not run, None when it does not say."""
+        services = self._services
+        if services is None or not services[ServiceName.WORKER].status.running:
+            return 0
+        try:
+            ids = await self._lane.run(
+                self._machine.active_tasks, services.orders.address, services.orders.node, key="active"
+            )
+        except ConsoleError:
+            return None
+        self._active = set(ids or ())
+        return None if ids is None else len(ids)
+
+    # One service
+
+    async def start_service(self, name: ServiceName) -> str:
+        """Start one service. Raises `ConsoleError` when it needs another that does not run."""
+        services = await self._session()
+        broker = services[ServiceName.BROKER].status
+        if name is not ServiceName.BROKER:
+            if broker.state is not ServiceState.READY:
+                raise ConsoleError(
+                    f"{name} needs the broker",
+                    detail="The broker does not run.",
+                    remedy="Start the broker first, or the whole local stack.",
+                )
+            if not self._prepared:
+                await self._prepare(services)
+        await self._start_one(services, name)
+        self._set_state(StackState.READY)
+        return f"{name} is ready"
+
+    async def stop_service(self, name: ServiceName, *, wait_for_tasks: bool = False) -> str:
+        """Stop one service."""
+        services = self._services
+        if services is None:
+            return f"{name} does not run"
+        await self._stop_one(services, name, wait_for_tasks=wait_for_tasks)
+        if not services.any_process:
+            await self._stop_all()
+        return f"{name} stopped"
+
+    async def restart_service(self, name: ServiceName) -> str:
+        """Stop and start one service; the console's own connection stays."""
+        services = await self._session()
+        began_s = self._clock.monotonic_s()
+        if name is ServiceName.WORKER:
+            await self.active_tasks()
+        await services[name].stop(COLD if name is ServiceName.WORKER and self._active else None)
+        await self.start_service(name)
+        return f"{name} restarted, ready in {self._clock.monotonic_s() - began_s:.1f} s"
+
+    # Options, demo traffic, mail
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """The pools this machine can run."""
+        return tuple(pool for pool in Pool if pool is not Pool.GEVENT or self._machine.has_gevent())
+
+    async def set_options(self, options: WorkerOptions) -> None:
+        """Keep worker options; they hold from the worker's next start. Raises `ConsoleError`."""
+        options.check()
+        if options.pool not in self.pools:
+            raise ConsoleError(
+                "gevent is not installed",
+                remedy="Install celery-console[gevent], or choose another pool.",
+                cause=Cause.INVALID,
+            )
+        await self._lane.run(self._machine.save_options, options)
+        self.options = options
+        if self.snapshot.state is StackState.STOPPED:
+            self._steps.reset(options, self._schedules)
+
+    async def set_demo_rate(self, rate: str) -> str:
+        """Have demo tasks sent at one of `DEMO_RATES`."""
+        if rate not in DEMO_RATES:
+            raise ConsoleError(f"{rate!r} is not a rate of demo traffic", cause=Cause.INVALID)
+        await self._end_traffic()
+        services = self._services
+        if rate == "off":
+            return "Demo traffic is off"
+        if services is None or services[ServiceName.BROKER].status.state is not ServiceState.READY:
+            raise ConsoleError("Demo traffic needs the broker", remedy="Start the local stack first.")
+        per_s = _FASTEST if rate == DEMO_RATES[-1] else float(rate.removesuffix("/s"))
+        traffic = KeptProcess(
+            on_lines=lambda lines: self.log.add("traffic", lines),
+            on_dropped=lambda number: self.log.note_dropped("traffic", number),
+            on_end=lambda outcome: self._traffic_ended(traffic, outcome),
+        )
+        self._traffic = traffic
+        self.log.begin("traffic")
+        await traffic.start(services.orders.traffic(per_s))
+        self._note_processes()
+        self._update(demo_rate=rate)
+        return f"Demo traffic: {rate}"
+
+    async def mails(self, limit: int = 200) -> list[Mail]:
+        """The newest mails that the project has sent, newest first."""
+        return await self._lane.run(read_mails, self.files.mail, limit, key="mails")
+
+    # Operations: what the activity log says
+
+    def start_operation(self) -> Operation:
+        return self._operation("Start local stack", "local stack", self.start)
+
+    def stop_operation(self, *, wait_for_tasks: bool) -> Operation:
+        """The person has already been asked about running tasks."""
+        return self._operation(
+            "Stop local stack", "local stack", lambda: self.stop(wait_for_tasks=wait_for_tasks)
+        )
+
+    def service_operation(self, verb: str, name: ServiceName) -> Operation:
+        """`verb` is "Start", "Stop" or "Restart"."""
+        acts = {"Start": self.start_service, "Stop": self.stop_service, "Restart": self.restart_service}
+        return self._operation(f"{verb} service", name.value, lambda: acts[verb](name))
+
+    def traffic_operation(self, rate: str) -> Operation:
+        return self._operation("Set demo traffic", rate, lambda: self.set_demo_rate(rate))
+
+    @staticmethod
+    def _operation(name: str, target: str, run: Callable[[], Awaitable[str]]) -> Operation:
+        return Operation(
+            name=name,
+            target=target,
+            danger=Danger.SAFE,
+            run=run,
+            changes=frozenset({Subject.STACK}),
+            broker=False,
+        )
+
+    async def aclose(self) -> None:
+        """End everything that still runs, cold, and let go."""
+        if self._running is not None:
+            self.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        if self._services is not None:
+            await self._stop_all(cold=True)
+        await self._tasks.aclose()
+        self.log.close()
+        await self._lane.aclose()
+
+    # Starting
+
+    async def _start(self) -> str:
+        began_s = self._clock.monotonic_s()
+        self._failure = None
+        self._update(state=StackState.STARTING, started_s=began_s, took_s=None, cleaned="")
+        self._steps.reset(self.options, self._schedules)
+        try:
+            # Django's and Celery's import takes as long as the broker's start: beside it, in a thread.
+            warming = self._tasks.start(self._lane.run(_import_celery), name="import celery")
+            services = await self._start_broker()
+            await self._prepare(services)
+            await warming
+            with self._steps.step(StepName.WORKER, "Waiting for its answer to a ping"):
+                await self._start_one(services, ServiceName.WORKER)
+                self._steps.say(StepName.WORKER, f"{services.orders.node} answers")
+            with self._steps.step(StepName.BEAT, "Waiting for its first tick"):
+                await self._start_one(services, ServiceName.BEAT)
+                self._steps.say(StepName.BEAT, services[ServiceName.BEAT].status.detail)
+            await self._first_task(services)
+        except StartFailedError as failed:
+            self._fail(failed.failure)
+            raise
+        except ConsoleError as error:
+            self._fail(failure_of(self._failing_step(), error))
+            raise
+        took_s = self._clock.monotonic_s() - began_s
+        self._update(state=StackState.READY, took_s=took_s)
+        return f"Local stack ready in {took_s:.1f} s"
+
+    async def _start_broker(self) -> Services:
+        with self._steps.step(StepName.BROKER, "Starting"):
+            for remaining in range(PORT_TRIES - 1, -1, -1):
+                services = await self._session()
+                try:
+                    await self._start_one(services, ServiceName.BROKER)
+                    break
+                except StartFailedError as failed:
+                    # Somebody took the free port first: another one. Any other cause is told at once.
+                    if not remaining or "is taken" not in failed.failure.cause:
+                        raise
+                    await self._leave_session()
+            self._steps.say(StepName.BROKER, f"Ready on 127.0.0.1:{services.orders.address.port}")
+        return services
+
+    async def _session(self) -> Services:
+        """The services with their address; a new address where nothing runs."""
+        if self._services is not None:
+            return self._services
+        await self._lane.run(self._machine.prepare_folders)
+        cleaned = await self._lane.run(self._machine.end_leftovers)
+        if cleaned:
+            self._notices.post(Level.INFO, "Cleaned up", detail=f"{cleaned}.", key="stack-leftovers")
+        binary = await self._lane.run(self._machine.broker_binary)
+        orders = Orders(
+            files=self.files,
+            address=await self._lane.run(self._machine.new_address),
+            zone=await self._lane.run(self._machine.zone),
+            node=self._machine.node(),
+            environ=self._environ,
+        )
+        services = Services(
+            orders=orders,
+            binary=binary,
+            options=lambda: self.options,
+            machine=self._machine,
+            lane=self._lane,
+            clock=self._clock,
+            book=self.log,
+        )
+        services.changed.connect(lambda _: self._announce())
+        services.processes_changed.connect(lambda _: self._note_processes())
+        services.worker_lines.connect(self._on_worker_lines)
+        self._services = services
+        self._tasks.start(self._watch(services), name="watch")
+        self._update(cleaned=cleaned, address_shown=orders.address.shown)
+        return services
+
+    async def _leave_session(self) -> None:
+        services, self._services = self._services, None
+        if services is not None:
+            await services.aclose()
+        self._look.set()
+
+    async def _start_one(self, services: Services, name: ServiceName) -> None:
+        service = services[name]
+        if service.status.state is ServiceState.READY:
+            return
+        await service.start()
+        if name is ServiceName.BROKER:
+            self.broker_ready.emit(services.orders.address)
+
+    async def _prepare(self, services: Services) -> None:
+        preparation = Preparation(book=self.log, say=self._steps.say)
+        with self._steps.step(StepName.DATABASE, "Looking at its tables"):
+            await preparation.start(services.orders.prepare())
+            services.add_pids(preparation.process)
+            try:
+                await preparation.database_done.wait()
+            except asyncio.CancelledError:
+                preparation.process.kill()
+                await asyncio.shield(preparation.process.wait())
+                raise
+            if preparation.process.outcome is not None:
+                await preparation.finish()
+        with self._steps.step(StepName.DEMO_DATA, "Making users and orders"):
+            await preparation.finish()
+            self._steps.say(StepName.DEMO_DATA, preparation.demo_text)
+        services.remove_pids(preparation.process)
+        self._prepared = True
+        self._schedules = await self._lane.run(self._machine.schedules)
+        services.set_schedules(self._schedules)
+
+    async def _first_task(self, services: Services) -> None:
+        with self._steps.step(StepName.FIRST_TASK, "Sending send_welcome_email"):
+            began_s = self._clock.monotonic_s()
+            ended = services.watch_task()
+            try:
+                task_id = await self._lane.run(self._machine.send_first_task, services.orders.address)
+                self._steps.say(StepName.FIRST_TASK, "send_welcome_email runs")
+                seen = await self._seen_to_succeed(task_id, ended)
+            except ConsoleError as error:
+                log.warning("The first task: %s", error)
+                seen = False
+            finally:
+                services.unwatch_task()
+            took_s = self._clock.monotonic_s() - began_s
+            said = f"send_welcome_email succeeded in {took_s:.1f} s"
+            self._steps.say(
+                StepName.FIRST_TASK, said if seen else "Not seen to succeed: look at the worker's log"
+            )
+        if not seen:
+            self._steps.fail_softly(StepName.FIRST_TASK, "Not seen to succeed: look at the worker's log")
+
+    async def _seen_to_succeed(self, task_id: str, log_lines: set[str]) -> bool:
+        deadline_s = self._clock.monotonic_s() + FIRST_TASK_WITHIN_S
+        while self._clock.monotonic_s() < deadline_s:
+            if self.task_succeeded is None:
+                if task_id in log_lines:
+                    return True
+            elif await self.task_succeeded(task_id):
+                return True
+            await asyncio.sleep(FIRST_TASK_POLL_S)
+        return False
+
+    def _failing_step(self) -> str:
+        failed = [step.name.value for step in self._steps.steps if step.state is StepState.FAILED]
+        return failed[-1] if failed else "The local stack"
+
+    def _fail(self, failure: Failure) -> None:
+        self._failure = failure
+        self._set_state(StackState.FAILED)
+
+    # Stopping
+
+    async def _stop_all(self, *, wait_for_tasks: bool = False, cold: bool = False) -> None:
+        async with self._stopping:
+            services = self._services
+            if services is not None:
+                self._set_state(StackState.STOPPING)
+                await self._end_traffic()
+                for name in reversed(ServiceName):
+                    await self._stop_one(services, name, wait_for_tasks=wait_for_tasks, cold=cold)
+                await self._leave_session()
+                await self._lane.run(self._machine.note_running, ())
+        self._failure = None
+        self._prepared = False
+        self._steps.reset(self.options, self._schedules)
+        self._update(state=StackState.STOPPED, address_shown="", started_s=None, took_s=None)
+
+    async def _stop_one(
+        self, services: Services, name: ServiceName, *, wait_for_tasks: bool = False, cold: bool = False
+    ) -> None:
+        service = services[name]
+        plan: StopPlan | None = None
+        if name is ServiceName.WORKER and service.status.state is ServiceState.READY:
+            tasks = None if cold else await self.active_tasks()
+            if wait_for_tasks:
+                plan = WAITING
+                self._waiting = Waiting(tasks, self._clock.monotonic_s())
+                self._announce()
+            elif cold or tasks:
+                plan = COLD
+        if name is ServiceName.BROKER and service.status.running:
+            self.broker_leaving.emit(None)
+        try:
+            await service.stop(plan)
+        finally:
+            self._waiting = None
+            self._active = set()
+
+    def _on_worker_lines(self, lines: Sequence[str]) -> None:
+        """Count down the tasks that a stop waits for."""
+        if self._waiting is None or self._waiting.tasks is None:
+            return
+        for line in lines:
+            found = _TASK_ENDED.search(line)
+            if found is not None:
+                self._active.discard(found[1])
+        if len(self._active) != self._waiting.tasks:
+            self._waiting = replace(self._waiting, tasks=len(self._active))
+            self._announce()
+
+    async def _end_traffic(self) -> None:
+        traffic, self._traffic = self._traffic, None
+        if traffic is not None:
+            traffic.stop((("TERM", 1.0),))
+            await traffic.wait()
+            self._update(demo_rate="off")
+
+    def _traffic_ended(self, traffic: KeptProcess, outcome: Outcome) -> None:
+        if traffic is not self._traffic:
+            return
+        self._traffic = None
+        self._update(demo_rate="off")
+        self._note_processes()
+        if not outcome.clean:
+            tail = self.log.tail("traffic")
+            self._notices.post(
+                Level.WARNING,
+                f"Demo traffic {outcome.words}",
+                detail=tail[-1] if tail else "",
+                key="stack-traffic",
+            )
+
+    # Watching
+
+    async def _watch(self, services: Services) -> None:
+        """Sample what the services use, and count the mail, while this session of the stack lasts."""
+        while self._services is services:
+            self._look.clear()
+            pids = services.child_pids()
+            try:
+                used = await self._lane.run(self._machine.sample, pids, key="sample")
+                mail = await self._lane.run(self._machine.count_mail, key="count mail")
+            except ConsoleError as error:
+                log.info("The stack could not be sampled: %s", error)
+            else:
+                if self._services is services:
+                    services.take_usage(used, SAMPLES)
+                    self._update(sent_mail=mail)
+            try:
+                await asyncio.wait_for(self._look.wait(), SAMPLE_SEEN_S if self._visible else SAMPLE_UNSEEN_S)
+            except TimeoutError:
+                continue
+
+    def _note_processes(self) -> None:
+        """Keep the list of running processes on disk; one write at a time, the last state wins."""
+        if not self._noting:
+            self._noting = True
+            self._tasks.start(self._write_processes(), name="note processes")
+
+    async def _write_processes(self) -> None:
+        await asyncio.sleep(0)
+        self._noting = False
+        pids = [] if self._services is None else self._services.all_pids()
+        if self._traffic is not None:
+            pids += [pid for pid in (self._traffic.shim_pid, self._traffic.pid) if pid is not None]
+        try:
+            await self._lane.run(self._machine.note_running, pids)
+        except ConsoleError as error:
+            self._notices.post_error(error, key="stack-run-file")
+
+    # The snapshot
+
+    def _set_state(self, state: StackState) -> None:
+        self._update(state=state)
+
+    def _update(self, **changes: object) -> None:
+        self.snapshot = replace(self.snapshot, **changes)  # type: ignore[arg-type]
+        self._announce()
+
+    def _announce(self) -> None:
+        services = self._services
+        statuses = self.snapshot.services if services is None else services.statuses
+        if services is None:
+            statuses = tuple(
+                replace(status, state=ServiceState.STOPPED, pid=None, usage=None) for status in statuses
+            )
+        self.snapshot = replace(
+            self.snapshot,
+            services=statuses,
+            steps=self._steps.steps,
+            failure=self._failure,
+            waiting=self._waiting,
+        )
+        if not self._announced:
+            self._announced = True
+            try:
+                asyncio.get_running_loop().call_soon(self._tell)
+            except RuntimeError:  # made before the loop runs: nobody listens yet
+                self._announced = False
+
+    def _tell(self) -> None:
+        self._announced = False
+        self.changed.emit(self.snapshot)
+
+
+def _import_celery() -> None:
+    """Load what the first ping needs."""
+    import_module("celery.app.control")
+    import_module("kombu.transport.redis")
