@@ -9,8 +9,10 @@ same transaction.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django.db import connections, transaction
@@ -18,8 +20,9 @@ from django.db.models import CharField, Count, F, Max, Q, Sum
 from django.db.models.functions import Cast
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
+from console.core.errors import ConsoleError
 from console.schedules.database_errors import database_errors
-from console.schedules.django_setup import database_settings
+from console.schedules.django_setup import database_settings, sqlite_path
 from console.schedules.model import (
     Clocked,
     Crontab,
@@ -59,9 +62,25 @@ class DjangoSchedules:
         self._alias = f"schedules-{next(_numbers)}"
         filled = connections.configure_settings({"default": {}, self._alias: database_settings(url)})
         connections.settings[self._alias] = filled[self._alias]
+        self._file = sqlite_path(url)
+        self._opened = _identity(self._file)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Library errors as ours; after one, or when the file was replaced, the next call connects anew."""
+        seen = _identity(self._file)
+        if seen != self._opened:
+            connections[self._alias].close()
+            self._opened = seen
+        try:
+            with database_errors(self._url):
+                yield
+        except ConsoleError:
+            connections[self._alias].close()
+            raise
 
     def fingerprint(self) -> Fingerprint:
-        with database_errors(self._url):
+        with self._errors():
             counted = PeriodicTask.objects.using(self._alias).aggregate(
                 rows=Count("id"),
                 runs=Sum("total_run_count"),
@@ -79,7 +98,7 @@ class DjangoSchedules:
         )
 
     def read(self) -> tuple[Schedule, ...]:
-        with database_errors(self._url):
+        with self._errors():
             # The zone as text: the field itself refuses to load an unknown zone, and with it every row.
             rows = list(
                 PeriodicTask.objects.using(self._alias)
@@ -90,7 +109,7 @@ class DjangoSchedules:
             return _schedules(rows)
 
     def set_enabled(self, ids: Sequence[int], *, enabled: bool) -> tuple[Switched, ...]:
-        with database_errors(self._url), transaction.atomic(using=self._alias):
+        with self._errors(), transaction.atomic(using=self._alias):
             rows = PeriodicTask.objects.using(self._alias)
             changing = rows.filter(pk__in=ids, enabled=not enabled)
             if connections[self._alias].features.has_select_for_update:
@@ -125,7 +144,7 @@ class DjangoSchedules:
         )
 
     def switch_back(self, switched: Sequence[Switched]) -> tuple[str, ...]:
-        with database_errors(self._url), transaction.atomic(using=self._alias):
+        with self._errors(), transaction.atomic(using=self._alias):
             rows = PeriodicTask.objects.using(self._alias)
             now = self._database_now()
             done: list[str] = []
@@ -170,6 +189,14 @@ class DjangoSchedules:
         connections[self._alias].close()
         del connections[self._alias]
         connections.settings.pop(self._alias, None)
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _schedules(rows: Sequence[tuple[Any, ...]]) -> tuple[Schedule, ...]:

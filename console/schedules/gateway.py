@@ -6,8 +6,7 @@ celery (about half a second), so both are called on a lane thread and never at s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,18 +43,16 @@ class ScheduleTables(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Worked:
-    """The views of a reading, and the earliest moment at which a next run in them will have passed."""
-
-    views: tuple[ScheduleView, ...]
-    stale_at: datetime | None
-
-
 class Timetable(Protocol):
     """Blocking: a reading with words, problems and next runs worked out."""
 
-    def work_out(self, schedules: Sequence[Schedule], now: datetime) -> Worked: ...
+    def work_out(self, schedules: Sequence[Schedule], now: datetime) -> tuple[ScheduleView, ...]:
+        """The rows' views as seen from `now`, in the same order; what has not changed comes from memory."""
+        ...
+
+    def keep_only(self, ids: Collection[int]) -> None:
+        """Forget the rows that are gone."""
+        ...
 
     def coming_runs(self, schedule: Schedule, now: datetime, count: int) -> tuple[datetime, ...]: ...
 

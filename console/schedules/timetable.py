@@ -54,9 +54,13 @@ def problem_of(schedule: Schedule) -> Problem | None:
 
 def next_run(schedule: Schedule, now: datetime) -> NextRun:
     """When beat will start the row next, seen from `now` (aware)."""
+    return next_run_of(schedule, problem_of(schedule), now)
+
+
+def next_run_of(schedule: Schedule, problem: Problem | None, now: datetime) -> NextRun:
+    """`next_run` for who knows the row's problem already."""
     if not schedule.enabled:
         return NextRun(NextState.OFF)
-    problem = problem_of(schedule)
     if problem is not None:
         return NextRun(NextState.NEVER, why=problem.reason)
     if schedule.expires is not None and schedule.expires <= now:

@@ -6,12 +6,11 @@ is kept until it has passed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from console.schedules.gateway import Worked
 from console.schedules.model import BACKEND_CLEANUP, NextState, Schedule, ScheduleView
-from console.schedules.timetable import coming_runs, next_run, problem_of, words
+from console.schedules.timetable import coming_runs, next_run_of, problem_of, words
 
 
 class CeleryTimetable:
@@ -20,17 +19,16 @@ class CeleryTimetable:
     def __init__(self) -> None:
         self._known: dict[int, ScheduleView] = {}
 
-    def work_out(self, schedules: Sequence[Schedule], now: datetime) -> Worked:
+    def work_out(self, schedules: Sequence[Schedule], now: datetime) -> tuple[ScheduleView, ...]:
         """Views in the order of `schedules`, next runs as seen from `now` (aware)."""
-        known = self._known
-        views = [_view(schedule, known.get(schedule.id), now) for schedule in schedules]
-        self._known = {view.schedule.id: view for view in views}
-        moments = [
-            view.next_run.at
-            for view in views
-            if view.next_run.at is not None and view.next_run.state is not NextState.OVERDUE
-        ]
-        return Worked(tuple(views), min(moments, default=None))
+        views = tuple(_view(schedule, self._known.get(schedule.id), now) for schedule in schedules)
+        self._known.update((view.schedule.id, view) for view in views)
+        return views
+
+    def keep_only(self, ids: Collection[int]) -> None:
+        """Forget rows that are gone."""
+        for gone in self._known.keys() - ids:
+            del self._known[gone]
 
     def coming_runs(self, schedule: Schedule, now: datetime, count: int) -> tuple[datetime, ...]:
         return coming_runs(schedule, now, count)
@@ -43,10 +41,11 @@ def _view(schedule: Schedule, known: ScheduleView | None, now: datetime) -> Sche
             return known
         if coming.state in (NextState.OFF, NextState.UNKNOWN):
             return known
+    problem = problem_of(schedule)
     return ScheduleView(
         schedule=schedule,
         words=words(schedule.timing),
-        next_run=next_run(schedule, now),
-        problem=problem_of(schedule),
+        next_run=next_run_of(schedule, problem, now),
+        problem=problem,
         managed_by_code=schedule.name == BACKEND_CLEANUP,
     )

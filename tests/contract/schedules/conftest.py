@@ -29,7 +29,7 @@ def migrated_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     if not postgres_is_here():
         pytest.skip("no PostgreSQL server on this machine")
     folder = tmp_path_factory.mktemp("postgres")
-    with postgres_server(folder / "server") as where:
+    with postgres_server() as where:
         url = f"postgresql://{where}/postgres"
         migrate(url, folder)
         yield url

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -108,17 +109,24 @@ class Database:
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """A cluster of its own on a free loopback port; gives `user@127.0.0.1:port`."""
-    folder.mkdir(parents=True)
-    port = free_port()
+    # Not below pytest's folder: that is closed to other users, and PostgreSQL refuses to run as root.
+    folder = Path(tempfile.mkdtemp(prefix="console-postgres-"))
     user: list[str] = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+    if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
-        for parent in [folder, *folder.parents]:
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
         user = ["runuser", "-u", "postgres", "--"]
+    try:
+        with _cluster(folder, user) as where:
+            yield where
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _cluster(folder: Path, user: list[str]) -> Iterator[str]:
+    port = free_port()
     where = folder / "cluster"
     initdb, postgres = _binary("initdb"), _binary("postgres")
     subprocess.run(

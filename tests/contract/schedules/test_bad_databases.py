@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -105,3 +106,16 @@ def test_a_role_that_may_not(migrated_postgres: str) -> None:
     database.execute("DROP ROLE IF EXISTS guest")
     database.execute("CREATE ROLE guest LOGIN")
     assert failing_read(migrated_postgres.replace("console@", "guest@")).cause is Cause.NOT_PERMITTED
+
+
+def test_a_file_that_is_replaced_is_opened_anew(sqlite: Database, migrated_sqlite: Path) -> None:
+    sqlite.task("old", interval_id=sqlite.interval())
+    tables = open_tables(sqlite.url)
+    assert [row.name for row in tables.read()] == ["old"]
+    sqlite.path.unlink()
+    with pytest.raises(ConsoleError):
+        tables.fingerprint()
+    shutil.copy(migrated_sqlite, sqlite.path)
+    sqlite.task("new", interval_id=sqlite.interval())
+    assert [row.name for row in tables.read()] == ["new"]
+    tables.close()

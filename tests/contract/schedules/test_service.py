@@ -1,0 +1,213 @@
+"""The service on a real database and a real broker: what it publishes, what a switch, undo and a run do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from console.broker.session import Session
+from console.core.activity import ActivityEntry, Outcome
+from console.core.clock import SystemClock
+from console.core.connection import ConnectionInfo, Environment, LinkState, Mode
+from console.core.errors import Cause
+from console.core.notices import NoticeBoard
+from console.core.operations import Confirmation, Operation, OperationRunner
+from console.schedules.model import NextState, ScheduleView, WorkerSettings
+from console.schedules.service import ScheduleService
+from tests.contract.schedules.databases import Database
+from tests.valkey import ValkeyServer
+
+
+class Log:
+    """An activity log in memory."""
+
+    def __init__(self) -> None:
+        self.entries: list[ActivityEntry] = []
+
+    async def begin(self, entry: ActivityEntry) -> int:
+        self.entries.append(entry)
+        return len(self.entries)
+
+    async def finish(self, number: int, outcome: Outcome, said: str) -> None:
+        pass
+
+
+@dataclass
+class World:
+    session: Session
+    service: ScheduleService
+    runner: OperationRunner
+    notices: NoticeBoard
+    log: Log
+    asked: list[Operation] = field(default_factory=list)
+
+    def rows(self) -> dict[str, ScheduleView]:
+        return {view.schedule.name: view for view in self.service.snapshot.rows or ()}
+
+    async def until(self, true: Callable[[], bool], within_s: float = 8.0) -> None:
+        deadline = asyncio.get_running_loop().time() + within_s
+        while not true():
+            assert asyncio.get_running_loop().time() < deadline, self.service.snapshot
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def world(sqlite: Database, broker: ValkeyServer, tmp_path: Path) -> AsyncIterator[World]:
+    clock, log = SystemClock(), Log()
+    notices = NoticeBoard(clock)
+    info = ConnectionInfo("local", "Local", Environment.DEVELOPMENT, Mode.FULL)
+    runner = OperationRunner(
+        activity=log, notices=notices, clock=clock, connection=lambda: info, who="somebody"
+    )
+    session = Session(
+        info=info,
+        address=broker.address,
+        schedules_url=sqlite.url,
+        history_file=tmp_path / "history.sqlite3",
+        clock=clock,
+    )
+    service = ScheduleService(clock=clock, notices=notices, runner=runner)
+    world = World(session, service, runner, notices, log)
+
+    async def confirm(operation: Operation, connection: ConnectionInfo | None) -> Confirmation:
+        world.asked.append(operation)
+        return Confirmation()
+
+    runner.confirm = confirm
+    yield world
+    await service.detach()
+    await session.aclose()
+
+
+async def test_reads_and_works_out(world: World, sqlite: Database) -> None:
+    sqlite.task("flush", interval_id=sqlite.interval())
+    sqlite.task("broken", crontab_id=sqlite.crontab("0", "0", day_of_month="31", month_of_year="2"))
+
+    world.service.attach(world.session)
+    await world.until(lambda: world.service.snapshot.rows is not None)
+
+    rows = world.rows()
+    assert rows["flush"].words == "every 60 seconds"
+    assert rows["flush"].next_run.state is NextState.OVERDUE
+    assert rows["broken"].next_run.state is NextState.NEVER
+    assert rows["broken"].problem is not None
+
+
+async def test_a_change_by_somebody_else_is_seen(world: World, sqlite: Database) -> None:
+    world.service.attach(world.session)
+    await world.until(lambda: world.service.snapshot.rows == ())
+    sqlite.task("new", interval_id=sqlite.interval())
+    world.service.set_visible(True)
+    await world.until(lambda: "new" in world.rows())
+
+
+async def test_a_switch_is_one_operation_and_undo_another(world: World, sqlite: Database) -> None:
+    key = sqlite.task("flush", interval_id=sqlite.interval())
+    world.service.attach(world.session)
+    await world.until(lambda: "flush" in world.rows())
+
+    assert await world.runner.run(world.service.switch([key], enabled=False))
+    await world.until(lambda: not world.rows()["flush"].schedule.enabled)
+    assert world.rows()["flush"].change is not None
+    assert world.notices.notices[-1].text == "Disabled flush; beat takes the change within 5 s"
+    action = world.notices.notices[-1].action
+    assert action is not None
+
+    action.run()
+    await world.until(lambda: world.rows()["flush"].schedule.enabled)
+    await world.until(lambda: not world.service.can_undo)
+    assert [entry.operation for entry in world.log.entries] == ["Disable schedule", "Undo disabling"]
+    assert world.asked == []
+
+
+async def test_a_run_by_hand_carries_every_option(
+    world: World, sqlite: Database, broker: ValkeyServer
+) -> None:
+    sqlite.task(
+        "report",
+        interval_id=sqlite.interval(),
+        args='["x"]',
+        kwargs='{"days": 1}',
+        headers='{"trace": "t"}',
+        queue="reports",
+        priority=3,
+        expire_seconds=60,
+    )
+    world.service.attach(world.session)
+    await world.until(lambda: "report" in world.rows())
+
+    assert await world.runner.run(await world.service.run_now(world.rows()["report"].schedule))
+
+    (asked,) = world.asked
+    assert asked.question == "Run report now?"
+    assert "queue reports" in asked.consequence
+    assert "priority 3" in asked.consequence
+    with broker.client() as client:
+        (key,) = client.keys("*reports*")
+        (raw,) = client.lrange(key, 0, -1)
+        bindings = client.keys("_kombu.binding.*")
+    message = json.loads(raw)
+    assert message["headers"]["trace"] == "t"
+    assert message["headers"]["periodic_task_name"] == "report"
+    assert message["headers"]["task"] == "shop.tasks.build_report"
+    assert message["headers"]["expires"] is not None
+    assert message["properties"]["priority"] == 3
+    assert bindings == []
+
+
+async def test_a_run_whose_queue_nobody_knows_is_not_sent(world: World, sqlite: Database) -> None:
+    sqlite.task("report", interval_id=sqlite.interval())
+    world.service.attach(world.session)
+    await world.until(lambda: "report" in world.rows())
+    with pytest.raises(Exception, match="Nobody tells which queue") as caught:
+        await world.service.run_now(world.rows()["report"].schedule)
+    assert getattr(caught.value, "cause", None) is Cause.NOT_FOUND
+
+
+async def test_a_worker_tells_where_a_task_goes_and_what_is_code(
+    world: World, sqlite: Database, broker: ValkeyServer
+) -> None:
+    class Told:
+        def __init__(self, session: Session) -> None:
+            self.session = session
+
+        def worker_settings(self) -> WorkerSettings:
+            return WorkerSettings("default", (("shop.*", "shop"),), frozenset({"report"}))
+
+        def run_now(self, schedule: object, *, queue: str | None) -> str:
+            return f"sent to {queue}"
+
+    world.service._make_broker = Told
+    sqlite.task("report", interval_id=sqlite.interval())
+    world.session.set_status(LinkState.CONNECTED)
+    world.service.set_visible(True)
+    world.service.attach(world.session)
+    await world.until(lambda: "report" in world.rows() and world.rows()["report"].managed_by_code)
+    operation = await world.service.run_now(world.rows()["report"].schedule)
+    assert "queue shop" in operation.consequence
+
+
+async def test_a_database_that_goes_away_keeps_its_rows(world: World, sqlite: Database) -> None:
+    sqlite.task("flush", interval_id=sqlite.interval())
+    world.service.attach(world.session)
+    await world.until(lambda: "flush" in world.rows())
+    seen = world.service.snapshot.as_of
+    sqlite.path.rename(sqlite.path.with_suffix(".away"))
+    world.service.refresh()
+    await world.until(lambda: world.service.snapshot.error is not None)
+    assert "flush" in world.rows()
+    assert world.service.snapshot.as_of == seen
+    sqlite.path.with_suffix(".away").rename(sqlite.path)
+    world.service.refresh()
+    await world.until(lambda: world.service.snapshot.error is None)
+
+
+async def test_a_connection_without_a_schedules_database(world: World) -> None:
+    world.session.schedules_url = None
+    world.service.attach(world.session)
+    assert not world.service.snapshot.configured
