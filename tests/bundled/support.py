@@ -63,7 +63,7 @@ class Child:
         return self.log.read_text(errors="replace")
 
     def wait_for_log(self, text: str, *, deadline_s: float = DEADLINE_S) -> None:
-        """Wait until the log contains ``text``; raises ``TimeoutError`` or, if it ended, ``AssertionError``."""
+        """Wait until the log has ``text``; raises ``TimeoutError`` or, if it ended, ``AssertionError``."""
 
         def seen() -> bool:
             if text in self.text:
@@ -108,7 +108,7 @@ class Project:
     ``settings`` go into the environment of every process, a call's own keyword arguments on top of them.
     """
 
-    broker_url: str
+    broker_url: str = field(repr=False)
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
@@ -163,10 +163,19 @@ class Project:
         self.children.append(child)
         return child
 
-    def worker(self, name: str, *options: str, wait: bool = True, **more: str) -> Child:
-        """Start a worker ``name@test`` and, unless told otherwise, wait until it is ready."""
+    def worker(
+        self,
+        name: str,
+        *options: str,
+        wait: bool = True,
+        more: Mapping[str, str] | None = None,
+        **settings: str,
+    ) -> Child:
+        """Start ``name@test`` with ``settings`` (or ``more``) on top and wait until it is ready."""
         command = ["-m", "celery", "-A", "bundled_project", "worker", "-l", "INFO", "-n", f"{name}@test"]
-        child = self.spawn(name, [*command, "--without-mingle", "--without-gossip", *options], **more)
+        child = self.spawn(
+            name, [*command, "--without-mingle", "--without-gossip", *options], **(more or {}), **settings
+        )
         if wait:
             child.wait_for_log(" ready.")
         return child

@@ -43,7 +43,7 @@ def assert_one_effect(project: Project, invoice: str, charge: str) -> None:
 @short_times
 def test_killed_before_the_effect(project: Project) -> None:
     """Nothing had happened yet: the redelivered tasks do it."""
-    worker = project.worker("first", **SLOW)
+    worker = project.worker("first", more=SLOW)
     invoice, charge = project.send("send_invoice", 1001), project.send("charge_user", 1, "19.90", "key-1")
     wait_until(lambda: project.value("SELECT state FROM shop_mail") == "sending", "handing over the mail")
     project.wait_state(charge, "STARTED")
@@ -86,7 +86,7 @@ def test_killed_pool_process_is_replaced_and_its_task_requeued(project: Project)
 @short_times
 def test_early_acknowledgement_loses_the_task(project: Project, durable_broker: ValkeyServer) -> None:
     """Side by side on one killed worker: the late task comes back, the early one never does."""
-    worker = project.worker("first", **SLOW)
+    worker = project.worker("first", more=SLOW)
     late, early = project.send("send_invoice", 1001), project.send("take_time", 20)
     wait_until(lambda: project.value("SELECT state FROM shop_mail") == "sending", "handing over the mail")
     project.wait_state(early, "STARTED")

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-BUSY_TIMEOUT_MS = 5000
+BUSY_TIMEOUT_S = 5
 KIND_OF_ERRNO = {
     errno.ENOSPC: "no-space",
     errno.EDQUOT: "no-space",
@@ -88,9 +88,9 @@ class Command(BaseCommand):
         """
         if connection.vendor == "sqlite":
             Path(settings.DATABASES["default"]["NAME"]).parent.mkdir(parents=True, exist_ok=True)
-            with connection.cursor() as cursor:
-                # Someone waits for this process: say "locked" soon.
-                cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            # Someone waits for this process: say "locked" soon.
+            options = settings.DATABASES["default"]["OPTIONS"]
+            options["timeout"] = min(options["timeout"], BUSY_TIMEOUT_S)
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         applied = 0
