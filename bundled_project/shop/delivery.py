@@ -53,6 +53,8 @@ CERTAINLY_NOT_SENT = (
 )
 MAX_CLAIMS = 10
 """Runs that may take up one mail before it counts as poisonous (it kills its workers)."""
+SHORTEST_PAUSE_S = 1.0
+"""Celery sends a retry before it stores RETRY: were the next run over by then, it would look unfinished."""
 
 
 class Outcome(StrEnum):
@@ -152,4 +154,4 @@ def _claim(key: str, *, repeatable: bool) -> str | None:
     if mail.claims >= MAX_CLAIMS and mail.claimed_until <= now:
         message = f"{key}: given up after {mail.claims} attempts"
         raise MailUnclearError(message)
-    raise MailHeldError(key, max(0.1, (mail.claimed_until - now).total_seconds()))
+    raise MailHeldError(key, max(SHORTEST_PAUSE_S, (mail.claimed_until - now).total_seconds()))
