@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class TaskState(StrEnum):
@@ -143,3 +143,95 @@ class CollectorSummary:
     counts: dict[TaskState, int]
     workers: tuple[WorkerSeen, ...]
     error: str = ""
+
+
+class Measure(IntEnum):
+    """What the per-minute counters count. RUNTIME and WAIT have buckets, the others none."""
+
+    SENT = 0
+    RECEIVED = 1
+    SUCCEEDED = 2
+    FAILED = 3
+    RETRIED = 4
+    OTHER = 5
+    RUNTIME = 6
+    WAIT = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Durations in seconds; None when nothing was measured. Exact to about a tenth (log buckets)."""
+
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """One minute of the event stream. `gap` is True when events of it may be missing."""
+
+    start: datetime
+    sent: int
+    received: int
+    succeeded: int
+    failed: int
+    retried: int
+    other: int
+    runtime: Percentiles
+    wait: Percentiles
+    gap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NameStat:
+    """One task name over a span of time."""
+
+    name: str
+    succeeded: int
+    failed: int
+    retried: int
+    runtime: Percentiles
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Failures with the same task name and exception class, newest first."""
+
+    name: str
+    error: str
+    message: str
+    count: int
+    first: datetime
+    last: datetime
+    example_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Tasks by state. `complete` is False when only the newest ones were counted ("at least")."""
+
+    by_state: dict[TaskState, int]
+    complete: bool = True
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_state.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """A task of the same family; `depth` 0 is the root, children one more than their parent."""
+
+    row: TaskRow
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Distinct words of the history, sorted, for completion."""
+
+    tasks: tuple[str, ...]
+    workers: tuple[str, ...]
+    queues: tuple[str, ...]

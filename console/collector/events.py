@@ -1,0 +1,199 @@
+"""From a message on the event channel to typed events: the only place where foreign bytes are read.
+
+The envelope is JSON whose base64 body is one event or a list of events (FACTS, section 1). Whatever
+is not that is counted and skipped; nothing is evaluated or unpickled, and fields that are not known
+are not even built.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from typing import Any
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+LOGGED_MALFORMED = 20
+SHOWN_CHARACTERS = 120
+JSON_CONTENT = "application/json"
+
+
+class Event(msgspec.Struct, gc=False):
+    """The fields of all event types that the history keeps; a field that an event lacks is None."""
+
+    type: str
+    uuid: str | None = None
+    hostname: str | None = None
+    timestamp: float | None = None
+    pid: int | None = None
+    name: str | None = None
+    args: str | None = None
+    kwargs: str | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    retries: int | None = None
+    eta: str | None = None
+    expires: str | None = None
+    queue: str | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+    result: str | None = None
+    exception: str | None = None
+    traceback: str | None = None
+    runtime: float | None = None
+    terminated: bool | None = None
+    signum: int | str | None = None
+    expired: bool | None = None
+    requeue: bool | None = None
+    freq: float | None = None
+    active: int | None = None
+    processed: int | None = None
+    loadavg: list[float] | None = None
+    sw_ident: str | None = None
+    sw_ver: str | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    body: bytes  # msgspec reads base64 text into bytes by itself
+    content_type: str = msgspec.field(name="content-type", default=JSON_CONTENT)
+
+
+class _PlainEnvelope(msgspec.Struct, gc=False):
+    body: str
+
+
+class _Typed(msgspec.Struct, gc=False):
+    type: str
+    uuid: Any = None
+
+
+class MalformedError(ValueError):
+    """A message or a part of it that is not an event; the text says why, for the log."""
+
+
+TASK_TYPES = frozenset(
+    "task-" + kind
+    for kind in (
+        "sent", "received", "started", "succeeded", "failed", "retried", "revoked", "rejected", "cancelled",
+    )
+)  # fmt: skip
+WORKER_TYPES = frozenset({"worker-online", "worker-heartbeat", "worker-offline"})
+KNOWN_TYPES = TASK_TYPES | WORKER_TYPES
+
+
+class EventDecoder:
+    """Decodes messages and counts what it could not read.
+
+    `malformed`: messages or single events that were skipped; `custom`: events of types that are not
+    Celery's own (they are allowed, and of no meaning here).
+    """
+
+    def __init__(self) -> None:
+        self.malformed = 0
+        self.custom = 0
+        self._envelope = msgspec.json.Decoder(_Envelope)
+        self._plain = msgspec.json.Decoder(_PlainEnvelope)
+        self._one = msgspec.json.Decoder(Event)
+        self._many = msgspec.json.Decoder(list[Event])
+        self._raw = msgspec.json.Decoder(list[msgspec.Raw])
+        self._typed = msgspec.json.Decoder(_Typed)
+
+    def decode(self, message: bytes) -> list[Event]:
+        """The events in `message` whose type is known, in their order; empty for what cannot be read."""
+        try:
+            body = self._body(message)
+            many = body[:1] == b"["
+            try:
+                events = self._many.decode(body) if many else [self._one.decode(body)]
+            except (msgspec.MsgspecError, RecursionError):
+                events = self._one_by_one(body)
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            self._skip(error, message)
+            return []
+        known = [event for event in events if event.type in KNOWN_TYPES]
+        self.custom += len(events) - len(known)
+        return known
+
+    def _body(self, message: bytes) -> bytes:
+        if len(message) > MAX_MESSAGE_BYTES:
+            raise MalformedError(f"{len(message)} bytes in one message")
+        try:
+            envelope = self._envelope.decode(message)
+            content, body = envelope.content_type, envelope.body
+        except msgspec.ValidationError:
+            # An event transport without body encoding puts the JSON text itself in the envelope.
+            content, body = JSON_CONTENT, self._plain.decode(message).body.encode()
+        if content != JSON_CONTENT:
+            raise MalformedError(f"content type {content[:40]} is not read")
+        return body.lstrip() if body[:1] not in (b"{", b"[") else body
+
+    def _one_by_one(self, body: bytes) -> list[Event]:
+        """The slow way, for a message in which something is wrong: keep what is right."""
+        if body[:1] == b"[":
+            try:
+                parts = [bytes(raw) for raw in self._raw.decode(body)]
+            except msgspec.DecodeError:
+                parts = [_repaired(one) for one in _lenient(body)]
+        else:
+            parts = [body]
+        events: list[Event] = []
+        for part in parts:
+            try:
+                events.append(self._one.decode(part))
+            except msgspec.ValidationError as error:
+                self._skip_unless_custom(part, error)
+            except (msgspec.MsgspecError, RecursionError):
+                try:
+                    events.append(self._one.decode(_repaired(_lenient(part))))
+                except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+                    self._skip(error, part)
+        return events
+
+    def _skip_unless_custom(self, part: bytes, error: Exception) -> None:
+        try:
+            kind = self._typed.decode(part).type
+        except msgspec.MsgspecError:
+            self._skip(error, part)
+            return
+        if kind in KNOWN_TYPES:
+            self._skip(error, part)
+        else:
+            self.custom += 1
+
+    def _skip(self, error: Exception, message: bytes) -> None:
+        self.malformed += 1
+        if self.malformed <= LOGGED_MALFORMED:
+            start = message[:SHOWN_CHARACTERS].decode("utf-8", "replace")
+            log.warning("Skipped what is no event: %s; it begins %r", _short(error), start)
+
+
+def _lenient(body: bytes) -> Any:
+    """`body` by Python's own JSON reader, which knows the NaN and Infinity that Python writes."""
+    return json.loads(body.decode("utf-8"), parse_constant=lambda _: None)
+
+
+def _repaired(value: Any) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def _short(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def envelope(events: Any) -> bytes:
+    """`events` (one mapping or a list) as kombu publishes them; for tests, benches and replays."""
+    body = base64.b64encode(json.dumps(events).encode()).decode()
+    return json.dumps(
+        {
+            "body": body,
+            "content-encoding": "utf-8",
+            "content-type": JSON_CONTENT,
+            "headers": {},
+            "properties": {"delivery_mode": 1, "body_encoding": "base64"},
+        }
+    ).encode()

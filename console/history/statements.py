@@ -1,0 +1,198 @@
+"""From a query to SQL: which index leads, and what is left to filter on the way.
+
+Words with `*` are resolved against the distinct names first (there are few), so the statement only
+compares for equality and an index can lead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from console.history.ids import pack_id, prefix_range
+from console.history.marks import CODE_OF
+from console.history.model import TaskState
+from console.history.query import Cursor, Field, Sort, TaskQuery, Term
+from console.history.schema import ROW_COLUMNS
+
+NEWEST_SEARCHED = 50_000
+MAX_BRANCHES = 24
+COLUMNS = ", ".join(ROW_COLUMNS)
+
+SORT_COLUMNS: dict[Sort, str] = {
+    Sort.STATE: "state",
+    Sort.TASK: "name",
+    Sort.ID: "id",
+    Sort.WORKER: "worker",
+    Sort.QUEUE: "queue",
+    Sort.RECEIVED: "at",
+    Sort.WAITED: "waited",
+    Sort.RUNTIME: "runtime",
+    Sort.RETRIES: "retries",
+}
+_WORD_FIELDS = {
+    Field.NAME: ("task", "name"),
+    Field.WORKER: ("worker", "worker"),
+    Field.QUEUE: ("queue", "queue"),
+}
+_TEXT_COLUMNS = ("name", "args", "kwargs", "result", "exception")
+Words = Callable[[str], Sequence[str]]
+
+
+@dataclass(slots=True)
+class Condition:
+    """A WHERE clause in parts. `branches` are alternatives of one column that an index may lead by."""
+
+    parts: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    branches: dict[str, list[Any]] = field(default_factory=dict)
+    nothing: bool = False
+
+    def add(self, part: str, *values: Any) -> None:
+        self.parts.append(part)
+        self.values.extend(values)
+
+
+def condition(
+    query: TaskQuery, *, words: Words, now: float, highest_rowid: int, states: bool = True
+) -> Condition:
+    """What `query` asks for; `states=False` leaves the states out (for the counts on the chips)."""
+    where = Condition()
+    if states:
+        wanted = (query.states or frozenset(TaskState)) - query.not_states
+        if not wanted:
+            where.nothing = True
+        elif len(wanted) < len(TaskState):
+            where.branches["state"] = sorted(CODE_OF[state] for state in wanted)
+    if query.since_s is not None:
+        where.add("at >= ?", now - query.since_s)
+    for name, (kind, column) in _WORD_FIELDS.items():
+        _words(where, column, [term for term in query.terms if term.field is name], words(kind))
+    _ids(where, [term for term in query.terms if term.field is Field.ID])
+    texts = [term for term in query.terms if term.field is None]
+    for term in texts:
+        _text(where, term)
+    if texts and not all(_is_whole_id(term) for term in texts):
+        where.add("rowid > ?", highest_rowid - NEWEST_SEARCHED)
+    return where
+
+
+def page_statement(
+    query: TaskQuery, where: Condition, after: Cursor | None, limit: int
+) -> tuple[str, list[Any]]:
+    """The rows of a page: one index-led branch per alternative, merged."""
+    column = SORT_COLUMNS[query.sort]
+    direction, compare = ("DESC", "<") if query.descending else ("ASC", ">")
+    order = f"ORDER BY {column} {direction}, rowid {direction} LIMIT {int(limit)}"
+    keyset = "" if after is None else f" AND ({column}, rowid) {compare} (?, ?)"
+    keys = [] if after is None else [after.value, after.rowid]
+    leader = _leader(where) if query.sort is Sort.RECEIVED else None
+    rest, rest_values = _rest(where, leader)
+    if leader is None:
+        # The unary plus keeps SQLite from leading by a filter and sorting everything it finds.
+        statement = f"SELECT {COLUMNS} FROM tasks WHERE {rest or '1'}{keyset} {order}"  # noqa: S608
+        return statement, [*rest_values, *keys]
+    branches: list[str] = []
+    values: list[Any] = []
+    for value in where.branches[leader]:
+        clause = f"{leader} = ?{f' AND {rest}' if rest else ''}{keyset}"
+        branches.append(f"SELECT * FROM (SELECT {COLUMNS}, at AS key FROM tasks WHERE {clause} {order})")  # noqa: S608
+        values += [value, *rest_values, *keys]
+    union = " UNION ALL ".join(branches)
+    merged = f"SELECT {COLUMNS} FROM ({union}) ORDER BY key {direction}, rowid {direction} LIMIT {int(limit)}"  # noqa: S608
+    return merged, values
+
+
+def count_statement(where: Condition, at_most: int) -> tuple[str, list[Any]]:
+    """Tasks by state among the newest `at_most` that fit."""
+    rest, values = _rest(where, None)
+    newest = f"SELECT state FROM tasks WHERE {rest or '1'} ORDER BY at DESC LIMIT {int(at_most)}"  # noqa: S608
+    return f"SELECT state, count(*) FROM ({newest}) GROUP BY state", values  # noqa: S608
+
+
+def _leader(where: Condition) -> str | None:
+    """The column whose index finds the fewest rows, as far as one can tell without statistics."""
+    succeeded = CODE_OF[TaskState.SUCCEEDED]
+    if "state" in where.branches and succeeded not in where.branches["state"]:
+        return "state"
+    for column in ("name", "queue", "worker"):
+        if 0 < len(where.branches.get(column, ())) <= MAX_BRANCHES:
+            return column
+    return None
+
+
+def _rest(where: Condition, leader: str | None) -> tuple[str, list[Any]]:
+    parts, values = list(where.parts), list(where.values)
+    for column, alternatives in where.branches.items():
+        if column != leader:
+            parts.append(f"+{column} IN ({', '.join('?' * len(alternatives))})")
+            values += alternatives
+    return " AND ".join(parts), values
+
+
+def _words(where: Condition, column: str, terms: list[Term], known: Sequence[str]) -> None:
+    wanted = [term.value for term in terms if not term.negated]
+    unwanted = [term.value for term in terms if term.negated]
+    if not wanted and not unwanted:
+        return
+    if wanted:
+        found = [word for word in known if any(matches(word, value) for value in wanted)]
+        found = [word for word in found if not any(matches(word, value) for value in unwanted)]
+        if not found:
+            where.nothing = True
+        where.branches[column] = found
+        return
+    excluded = [word for word in known if any(matches(word, value) for value in unwanted)]
+    if excluded:
+        where.add(f"+{column} NOT IN ({', '.join('?' * len(excluded))})", *excluded)
+
+
+def matches(word: str, wanted: str) -> bool:
+    """Whether a name, worker or queue is meant by `wanted`: whole, by its last part, or with `*`."""
+    low, value = word.lower(), wanted.lower()
+    if "*" in value:
+        return fnmatchcase(low, value.replace("[", "[[]").replace("?", "[?]"))
+    return low == value or low.endswith((f".{value}", f"@{value}"))
+
+
+def _ids(where: Condition, terms: list[Term]) -> None:
+    for negated in (False, True):
+        parts: list[str] = []
+        values: list[Any] = []
+        for term in terms:
+            if term.negated is not negated:
+                continue
+            prefix = term.value.rstrip("*")
+            parts.append("id = ?")
+            values.append(pack_id(prefix))
+            between = prefix_range(prefix)
+            if between is not None:
+                parts.append("id BETWEEN ? AND ?")
+                values += between
+            if term.value.endswith("*"):
+                parts.append("(id >= ? AND id < ?)")
+                values += [prefix, f"{prefix}\U0010ffff"]
+        if parts:
+            where.add(f"{'NOT ' if negated else ''}({' OR '.join(parts)})", *values)
+
+
+def _is_whole_id(term: Term) -> bool:
+    return not term.negated and isinstance(pack_id(term.value.lower()), bytes)
+
+
+def _text(where: Condition, term: Term) -> None:
+    if _is_whole_id(term):
+        where.add("id = ?", pack_id(term.value.lower()))
+        return
+    escaped = term.value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    parts = [f"ifnull({column}, '') LIKE ? ESCAPE '\\'" for column in _TEXT_COLUMNS]
+    values: list[Any] = [f"%{escaped}%"] * len(_TEXT_COLUMNS)
+    parts.append("(typeof(id) = 'text' AND id LIKE ? ESCAPE '\\')")
+    values.append(f"%{escaped}%")
+    digits = term.value.lower().replace("-", "")
+    if digits and all(digit in "0123456789abcdef" for digit in digits):
+        parts.append("(typeof(id) = 'blob' AND hex(id) LIKE ?)")
+        values.append(f"%{digits}%")
+    where.add(f"{'NOT ' if term.negated else ''}({' OR '.join(parts)})", *values)
