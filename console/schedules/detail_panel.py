@@ -18,17 +18,17 @@ from console.widgets.table_model import Cell, Column, Row
 from console.widgets.text import UNKNOWN, clock_text, number_text
 from console.widgets.zone import local_zone, local_zone_name
 
-RUNS_SHOWN = 5
 ROW = 28
+HEIGHT = 226
 
 
 class DetailPanel(Panel):
-    """Beside the table while one schedule is selected."""
+    """Below the table while one schedule is selected: who it is, its facts, its next runs."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.setAccessibleName("Schedule")
-        self.setFixedWidth(344)
+        self.setFixedHeight(HEIGHT)
         self._name = Text(role="panel", wrap=True, selectable=True)
         self._badges = QHBoxLayout()
         self._badges.setSpacing(6)
@@ -36,28 +36,19 @@ class DetailPanel(Panel):
         self._change = Text(role="label", tone="muted", wrap=True)
         self._description = Text(role="label", tone="text2", wrap=True, selectable=True)
         self._facts = KeyValueGrid(key_width=92)
-        self._runs_title = Text("Next runs", role="strong")
+        self._runs_title = Text("Next runs", role="panel")
         self._runs = DataTable("Next runs", _run_columns("UTC"), framed=False)
         self._runs_zone = "UTC"
-        self._body = QWidget()
-        layout = QVBoxLayout(self._body)
+        self._runs_column = _column(self._runs_title, self._runs)
+        content = QWidget()
+        layout = QHBoxLayout(content)
         layout.setContentsMargins(12, 12, 12, 12)
-        layout.setSpacing(8)
-        layout.addWidget(self._name)
-        layout.addLayout(self._badges)
-        for widget in (self._problem, self._change, self._description, self._facts, self._runs_title):
-            layout.addWidget(widget)
-        layout.addWidget(self._runs)
-        layout.addStretch(1)
-        self._layout_of_runs = layout
-        scroll = QScrollArea()
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self._body)
-        scroll.viewport().setAutoFillBackground(False)
-        self._body.setAutoFillBackground(False)
-        self.set_content(scroll)
+        layout.setSpacing(24)
+        about = _column(self._name, self._badges, self._problem, self._change, self._description)
+        layout.addWidget(_scrolled(about), 2)
+        layout.addWidget(_scrolled(_column(self._facts)), 3)
+        layout.addWidget(self._runs_column, 3)
+        self.set_content(content)
 
     def show_schedule(
         self, view: ScheduleView, *, coming: Sequence[datetime], change: str, now: datetime
@@ -88,10 +79,11 @@ class DetailPanel(Panel):
 
     def _show_runs(self, view: ScheduleView, coming: Sequence[datetime], zone: tzinfo) -> None:
         name, own = _own_zone(view)
-        if name != self._runs_zone:
+        runs_layout = self._runs_column.layout()
+        if name != self._runs_zone and runs_layout is not None:
             self._runs_zone = name
             fresh = DataTable("Next runs", _run_columns(name), framed=False)
-            self._layout_of_runs.replaceWidget(self._runs, fresh)
+            runs_layout.replaceWidget(self._runs, fresh)
             self._runs.hide()
             self._runs.deleteLater()
             self._runs = fresh
@@ -101,6 +93,32 @@ class DetailPanel(Panel):
         self._runs.setVisible(bool(coming))
         self._runs.setFixedHeight(ROW * (len(coming) + 1) + 4)
         self._runs.set_rows([_run_row(run, own, zone) for run in coming])
+
+
+def _column(*parts: QWidget | QHBoxLayout) -> QWidget:
+    column = QWidget()
+    layout = QVBoxLayout(column)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(8)
+    for part in parts:
+        if isinstance(part, QWidget):
+            layout.addWidget(part)
+        else:
+            layout.addLayout(part)
+    layout.addStretch(1)
+    return column
+
+
+def _scrolled(widget: QWidget) -> QScrollArea:
+    """A long description or long arguments must not make the panel higher."""
+    scroll = QScrollArea()
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setWidgetResizable(True)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(widget)
+    scroll.viewport().setAutoFillBackground(False)
+    widget.setAutoFillBackground(False)
+    return scroll
 
 
 def _run_columns(zone_name: str) -> list[Column]:

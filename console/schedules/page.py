@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from console.core.commands import Command
 from console.schedules.cells import COLUMNS, RowBook
@@ -60,13 +60,13 @@ class SchedulesPage(Page):
             header.add_action(button)
         panel = Panel()
         panel.set_content(self._stack)
-        body = QHBoxLayout()
+        body = QVBoxLayout()
         body.setSpacing(8)
         body.addWidget(panel, 1)
         body.addWidget(self._detail)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 0, 12, 12)
-        layout.setSpacing(0)
+        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setSpacing(12)
         layout.addWidget(header)
         layout.addWidget(self._banner)
         layout.addLayout(body, 1)
