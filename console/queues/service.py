@@ -126,6 +126,7 @@ class QueuesService:
         """Stop following and forget."""
         self._disconnect()
         self._session = self._queues = None
+        self._wake.set()  # a lane may swallow the cancellation; the loop then ends by itself
         await self._tasks.aclose()
         self._memory = _Memory()
         self._publish(QueuesSnapshot())

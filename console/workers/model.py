@@ -94,7 +94,6 @@ class WorkerRow:
     load: tuple[float, ...]
     queues: tuple[str, ...] | None
     last_heartbeat: datetime | None
-    heartbeat_age_s: float | None
     task_events: bool | None
     autoscale: tuple[int, int] | None = None
     pid: int | None = None

@@ -7,12 +7,13 @@ celery.worker.request.Request.info.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from console.workers.model import Inspected, Tab, is_worker
+from console.core.redaction import redact
+from console.workers.model import Inspected, Tab
 
 TEXT_LIMIT = 2000
 ROWS_LIMIT = 5000
@@ -29,7 +30,7 @@ def with_stats(before: Inspected, value: object) -> Inspected:
     return replace(
         before,
         pool=_pool_word(pool.get("implementation")),
-        concurrency=_number(pool.get("max-concurrency")),
+        concurrency=_places(pool),
         autoscale=(low, high) if low is not None and high is not None else None,
         processed=sum(totals) if isinstance(stats.get("total"), dict) else None,
         pid=_number(stats.get("pid")),
@@ -64,11 +65,6 @@ def with_registered(before: Inspected, value: object) -> Inspected:
         return before
     names = {name.split(" [", 1)[0] for name in value if isinstance(name, str)}
     return replace(before, registered=tuple(sorted(names)))
-
-
-def nodes(names: Iterable[str]) -> frozenset[str]:
-    """Those of `names` that are workers."""
-    return frozenset(name for name in names if is_worker(name))
 
 
 def listing_rows(tab: Tab, value: object) -> tuple[tuple[str, ...], ...]:
@@ -109,7 +105,7 @@ def _registered(value: object) -> Iterator[tuple[str, ...]]:
 
 def _settings(value: object) -> Iterator[tuple[str, ...]]:
     for key, setting in sorted(_object(value).items()):
-        yield str(key), _text(setting)
+        yield str(key), redact(_text(setting))
 
 
 def _statistics(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, ...]]:
@@ -118,7 +114,7 @@ def _statistics(value: object, path: str = "", depth: int = 0) -> Iterator[tuple
         if isinstance(item, dict) and item and depth < 4:
             yield from _statistics(item, f"{name} › ", depth + 1)
         else:
-            yield name, _text(item)
+            yield name, redact(_text(item))
 
 
 _LISTINGS = {
@@ -147,6 +143,14 @@ def _started(value: object) -> str:
         return datetime.fromtimestamp(value, UTC).isoformat()
     except (OverflowError, OSError, ValueError):
         return "–"
+
+
+def _places(pool: dict[str, Any]) -> int | None:
+    """How many tasks run at once. Prefork's `max-concurrency` stays what it started with."""
+    processes = pool.get("processes")
+    if isinstance(processes, list) and processes:
+        return len(processes)
+    return _number(pool.get("max-concurrency"))
 
 
 def _pool_word(implementation: object) -> str | None:

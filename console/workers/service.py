@@ -1,0 +1,409 @@
+"""The workers of the open connection: who lives, what they are, what is done to them.
+
+Heartbeats come for nothing with the collector's summaries. Inspection costs the broker about thirty
+commands, so it happens when a worker appears, while the page is looked at (less and less often while
+nothing changes), after an operation, and otherwise every two minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import replace
+
+from console.broker.session import Session
+from console.core.clock import Clock
+from console.core.connection import LinkStatus
+from console.core.errors import Cause, ConsoleError
+from console.core.happening import Happening
+from console.core.notices import Level, NoticeBoard
+from console.core.operations import OperationRunner, Subject
+from console.core.spawn import Tasks
+from console.history.model import CollectorState, CollectorSummary
+from console.workers.gateway import CeleryControl, Control
+from console.workers.model import (
+    Inspected,
+    Listing,
+    Replies,
+    Request,
+    Tab,
+    WorkerRow,
+    WorkersSnapshot,
+    WorkerState,
+    is_worker,
+)
+from console.workers.operations import WorkerOperations
+from console.workers.replies import (
+    listing_rows,
+    with_queues,
+    with_registered,
+    with_settings,
+    with_stats,
+)
+from console.workers.roster import Known, Roster
+
+TICK_S = 1.0
+INSPECT_TIMEOUT_S = 1.0
+LISTING_TIMEOUT_S = 2.0
+VISIBLE_S = 10.0
+VISIBLE_MOST_S = 60.0
+HIDDEN_S = 120.0
+REGISTERED_ITEMS = ["rate_limit", "time_limit", "soft_time_limit", "acks_late"]
+
+_METHODS: dict[Tab, tuple[str, dict[str, object]]] = {
+    # safe=True: one task whose arguments JSON cannot express would otherwise silence the whole answer.
+    Tab.ACTIVE: ("active", {"safe": True}),
+    Tab.RESERVED: ("reserved", {"safe": True}),
+    Tab.SCHEDULED: ("scheduled", {"safe": True}),
+    Tab.REVOKED: ("revoked", {}),
+    Tab.REGISTERED: ("registered", {"taskinfoitems": REGISTERED_ITEMS}),
+    Tab.SETTINGS: ("conf", {"with_defaults": False}),
+    Tab.STATISTICS: ("stats", {}),
+}
+_READERS = {
+    "stats": with_stats,
+    "active_queues": with_queues,
+    "conf": with_settings,
+    "registered": with_registered,
+}
+
+
+def open_celery_control(session: Session) -> Control:
+    """Remote control over a session's broker."""
+    return CeleryControl(session.celery_app, session.address)
+
+
+class WorkersService:
+    """Workers with state, counters and what they consume.
+
+    `failed` tells how many tasks of each worker failed, `heard_tasks_of` names workers whose task events
+    have been seen; both come from the history and may know nothing (None, empty).
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        notices: NoticeBoard,
+        runner: OperationRunner,
+        failed: Callable[[], Mapping[str, int] | None] = lambda: None,
+        heard_tasks_of: Callable[[], Collection[str]] = lambda: (),
+        open_control: Callable[[Session], Control] = open_celery_control,
+    ) -> None:
+        self._clock = clock
+        self._notices = notices
+        self._failed = failed
+        self._heard_tasks_of = heard_tasks_of
+        self._open_control = open_control
+        self._session: Session | None = None
+        self._control: Control | None = None
+        self._tasks = Tasks("workers")
+        self._wake = asyncio.Event()
+        self._disconnect: Callable[[], None] = lambda: None
+        self._visible = False
+        self._roster = Roster(clock.monotonic_s())
+        self._beats: tuple[str, ...] = ()
+        self._silent: tuple[str, ...] = ()
+        self._malformed = 0
+        self._heard = False
+        self._reading = False
+        self._connected = False
+        self._inspect_now = False
+        self._inspected_s: float | None = None
+        self._error: ConsoleError | None = None
+        self._pause_s = VISIBLE_S
+        self.snapshot = WorkersSnapshot()
+        self.changed: Happening[WorkersSnapshot] = Happening()
+        self.operations = WorkerOperations(ask=self._ask, tell=self._tell, row=self.row, learn=self._learn)
+        runner.changed.connect(self._on_operation)
+
+    def attach(self, session: Session) -> None:
+        """Follow the workers of `session` until `detach`."""
+        self._forget()
+        self._session = session
+        self._control = self._open_control(session)
+        self._disconnect = session.status_changed.connect(self._on_status)
+        self._tasks.start(self._watch(session), name="inspect")
+        self._tasks.start(self._tick(session), name="tick")
+        self._publish()
+
+    async def detach(self) -> None:
+        """Stop following and forget."""
+        self._disconnect()
+        session, control = self._session, self._control
+        self._session = self._control = None
+        self._wake.set()  # a lane may swallow the cancellation; the loop then ends by itself
+        await self._tasks.aclose()
+        if session is not None and control is not None:
+            try:
+                await session.control.run(control.close, timeout_s=2.0)
+            except ConsoleError:
+                pass  # a stuck lane: the sockets end with their own timeouts
+        for known in self._roster:
+            self._notices.withdraw(_notice_key(known.hostname))
+        self._forget()
+        self._publish()
+
+    def set_visible(self, visible: bool) -> None:
+        """Whether somebody looks at the page."""
+        self._visible = visible
+        if visible:
+            self._pause_s = VISIBLE_S
+            self._wake.set()
+
+    def refresh(self) -> None:
+        """Inspect everybody now."""
+        self._inspect_now = True
+        self._pause_s = VISIBLE_S
+        self._wake.set()
+
+    def row(self, hostname: str) -> WorkerRow | None:
+        """The row of a worker, None if there is none."""
+        return next((row for row in self.snapshot.rows if row.hostname == hostname), None)
+
+    def consumers_by_queue(self) -> dict[str, int] | None:
+        """How many live workers consume each queue; None while some live worker has not said."""
+        return self._roster.consumers_by_queue() if self._informed else None
+
+    def registered_tasks(self) -> tuple[str, ...]:
+        """Names of all tasks that some worker of this connection has registered."""
+        return tuple(sorted({name for known in self._roster for name in known.inspected.registered or ()}))
+
+    def queues(self) -> tuple[str, ...]:
+        """Names of all queues that some worker of this connection consumes or consumed."""
+        return tuple(sorted({name for known in self._roster for name in known.inspected.queues or ()}))
+
+    @property
+    def beats(self) -> tuple[str, ...]:
+        """Beats that answered the last look; celery 5.7 needs a setting for it, so none says nothing."""
+        return self._beats
+
+    async def listing(self, hostname: str, tab: Tab) -> Listing:
+        """What `tab` shows of one worker, asked now. Raises `ConsoleError` when it does not answer."""
+        method, arguments = _METHODS[tab]
+        only = Request(method, arguments, destination=(hostname,), expected=frozenset({hostname}))
+        replies = await self._ask(only, timeout_s=LISTING_TIMEOUT_S, key=("listing", hostname, tab))
+        reply = replies.by_request[0].get(hostname)
+        if reply is None:
+            raise ConsoleError(
+                f"{hostname} did not answer",
+                detail=f"No reply to {method} within {LISTING_TIMEOUT_S:.0f} s.",
+                remedy="A solo pool answers between tasks; arguments that JSON cannot hold silence it too.",
+                cause=Cause.TIMEOUT,
+                retryable=True,
+            )
+        if reply.error is not None:
+            raise ConsoleError(f"{hostname} refused", detail=reply.error)
+        return Listing(hostname, tab, listing_rows(tab, reply.value), self._clock.now())
+
+    # Heartbeats.
+
+    def on_summary(self, summary: CollectorSummary) -> None:
+        """The collector spoke: heartbeats, goodbyes, or that it cannot hear."""
+        if self._session is None:
+            return
+        self._set_reading(summary.state is CollectorState.READING)
+        if self._roster.hear(summary.workers, now=self._clock.now(), now_s=self._clock.monotonic_s()):
+            self._wake.set()
+        self._heard = self._heard or self._reading
+        self._publish()
+
+    def _on_status(self, _status: LinkStatus) -> None:
+        self._set_reading(self._reading)
+        connected = self._session is not None and self._session.connected
+        if connected and not self._connected:
+            self._inspect_now = True
+            self._wake.set()
+        self._connected = connected
+        self._publish()
+
+    def _set_reading(self, reading: bool) -> None:
+        self._reading = reading
+        hears = reading and self._session is not None and self._session.connected
+        self._roster.set_hearing(hears, now_s=self._clock.monotonic_s())
+
+    async def _tick(self, session: Session) -> None:
+        """A worker that falls silent sends nothing: only time tells."""
+        while self._session is session:
+            await asyncio.sleep(TICK_S)
+            self._publish()
+
+    # Inspection.
+
+    async def _watch(self, session: Session) -> None:
+        while self._session is session:
+            self._wake.clear()
+            if session.connected:
+                try:
+                    await self._inspect_what_is_due()
+                except ConsoleError as error:
+                    self._error = error
+                    self._inspected_s = self._clock.monotonic_s()
+                self._publish()
+            try:
+                # Not wait_for: under Python 3.11 it swallows a cancellation that meets the wake-up.
+                async with asyncio.timeout(self._next_look_s()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _next_look_s(self) -> float:
+        now_s = self._clock.monotonic_s()
+        dues = [known.wanted_at_s for known in self._roster if known.wanted_at_s is not None]
+        if self._inspected_s is not None:
+            dues.append(self._inspected_s + self._look_every_s)
+        return max(0.05, min(dues, default=now_s + HIDDEN_S) - now_s)
+
+    @property
+    def _look_every_s(self) -> float:
+        return self._pause_s if self._visible else HIDDEN_S
+
+    async def _inspect_what_is_due(self) -> None:
+        now_s = self._clock.monotonic_s()
+        due = self._inspected_s is None or now_s - self._inspected_s >= self._look_every_s
+        if due or self._inspect_now:
+            self._inspect_now = False
+            await self._inspect_all()
+        wanted = [k for k in self._roster if k.wanted_at_s is not None and k.wanted_at_s <= now_s]
+        if wanted:
+            await self._inspect_some(wanted)
+
+    async def _inspect_all(self) -> None:
+        """One question to everybody: what moves by itself, and whether beat is there."""
+        now_s = self._clock.monotonic_s()
+        live = frozenset(k.hostname for k in self._roster if k.seen and k.state is WorkerState.ONLINE)
+        before = {known.hostname: _lasting(known.inspected) for known in self._roster}
+        heard_beats, stats, queues = await self._ask_all(
+            Request("ping", pattern="celerybeat@*", expected=frozenset(self._beats) or None),
+            Request("stats", expected=live or None),
+            Request("active_queues", expected=live or None),
+        )
+        self._inspected_s = self._clock.monotonic_s()
+        self._error = None
+        self._beats = tuple(sorted(name for name in heard_beats if not is_worker(name)))
+        for answers, read in ((stats, with_stats), (queues, with_queues)):
+            for name in filter(is_worker, answers):
+                known = self._roster.meet(name)
+                known.inspected = read(known.inspected, answers[name])
+        for known in self._roster:
+            known.answered = known.hostname in stats
+            if known.answered and known.inspected.registered is None and known.wanted_at_s is None:
+                known.want(now_s)
+        self._silent = tuple(sorted(live - stats.keys()))
+        same = before == {known.hostname: _lasting(known.inspected) for known in self._roster}
+        self._pause_s = min(self._pause_s * 2, VISIBLE_MOST_S) if same else VISIBLE_S
+
+    async def _inspect_some(self, wanted: list[Known]) -> None:
+        """Everything about workers that have just appeared; who is silent is asked again, ever later."""
+        names = tuple(known.hostname for known in wanted)
+        requests = [Request(method, destination=names, expected=frozenset(names)) for method in _READERS]
+        answers_by_method = await self._ask_all(*requests)
+        now_s = self._clock.monotonic_s()
+        for known in wanted:
+            for read, answers in zip(_READERS.values(), answers_by_method, strict=True):
+                if known.hostname in answers:
+                    known.inspected = read(known.inspected, answers[known.hostname])
+            if all(known.hostname in answers for answers in answers_by_method):
+                known.wanted_at_s = None
+                known.answered = True
+            elif known.state is WorkerState.OFFLINE:
+                known.wanted_at_s = None
+            else:
+                known.want_later(now_s)
+        answered = {known.hostname for known in self._roster if known.answered}
+        self._silent = tuple(name for name in self._silent if name not in answered)
+
+    async def _ask_all(self, *requests: Request) -> list[dict[str, object]]:
+        """The good answers to each request by node."""
+        replies = await self._ask(*requests, timeout_s=INSPECT_TIMEOUT_S)
+        return [
+            {name: reply.value for name, reply in answers.items() if reply.error is None}
+            for answers in replies.by_request
+        ]
+
+    async def _ask(self, *requests: Request, timeout_s: float, key: Hashable = None) -> Replies:
+        session, control = self._line()
+        replies = await session.control.run(lambda: control.ask(requests, timeout_s=timeout_s), key=key)
+        self._malformed += replies.malformed
+        return replies
+
+    async def _tell(self, request: Request) -> None:
+        session, control = self._line()
+        await session.control.run(lambda: control.tell(request))
+
+    def _line(self) -> tuple[Session, Control]:
+        if self._session is None or self._control is None:
+            raise ConsoleError("No connection is open")
+        if not self._session.connected:
+            raise ConsoleError(
+                "The broker is away",
+                remedy="Try again when the connection is back.",
+                cause=Cause.UNREACHABLE,
+                retryable=True,
+            )
+        return self._session, self._control
+
+    def _learn(self, hostname: str, learned: Callable[[Inspected], Inspected]) -> None:
+        """An operation has seen something about a worker."""
+        known = self._roster.get(hostname)
+        if known is not None:
+            known.inspected = learned(known.inspected)
+            self._publish()
+
+    def _on_operation(self, changes: frozenset[Subject]) -> None:
+        if Subject.WORKERS in changes and self._session is not None:
+            self.refresh()
+
+    # The picture.
+
+    @property
+    def _informed(self) -> bool:
+        return self._heard or (self._inspected_s is not None and self._error is None)
+
+    def _publish(self) -> None:
+        now_s = self._clock.monotonic_s()
+        for known, before, age_s in self._roster.age(now_s):
+            self._tell_of_silence(known, before, age_s)
+        stale = self._session is None or not self._session.connected or not self._reading
+        as_of = self.snapshot.as_of
+        if not self._informed:
+            as_of = None
+        elif not stale or as_of is None:
+            as_of = self._clock.now()
+        snapshot = WorkersSnapshot(
+            rows=self._roster.rows(now_s=now_s, failed=self._failed(), heard_tasks_of=self._heard_tasks_of()),
+            as_of=as_of,
+            error=self._error,
+            stale=stale,
+            silent=self._silent,
+            beats=self._beats,
+            malformed=self._malformed,
+        )
+        old, self.snapshot = self.snapshot, snapshot
+        if replace(old, as_of=None) != replace(snapshot, as_of=None):
+            self.changed.emit(snapshot)
+
+    def _tell_of_silence(self, known: Known, before: WorkerState | None, age_s: float) -> None:
+        key = _notice_key(known.hostname)
+        if before is WorkerState.ONLINE and known.state is WorkerState.LATE:
+            self._notices.post(Level.WARNING, f"{known.hostname}: last heartbeat {age_s:.0f} s ago", key=key)
+        elif before is WorkerState.LATE and known.state is WorkerState.ONLINE:
+            self._notices.withdraw(key)
+
+    def _forget(self) -> None:
+        self._roster = Roster(self._clock.monotonic_s())
+        self._beats = self._silent = ()
+        self._malformed = 0
+        self._heard = self._reading = self._connected = self._inspect_now = False
+        self._inspected_s = None
+        self._error = None
+        self._pause_s = VISIBLE_S
+
+
+def _lasting(inspected: Inspected) -> Inspected:
+    """What does not move by itself: counters and uptime say nothing about how often to look."""
+    return replace(inspected, processed=None, uptime_s=None, registered=None, task_events=None)
+
+
+def _notice_key(hostname: str) -> str:
+    return f"worker:{hostname}"
