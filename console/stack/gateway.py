@@ -42,8 +42,9 @@ PASSWORD_BYTES = 24
 class LocalMachine:
     """This machine. All methods block; `ConsoleError` is what they raise."""
 
-    def __init__(self, files: StackFiles) -> None:
+    def __init__(self, files: StackFiles, *, leftover_wait_s: float = LEFTOVER_WAIT_S) -> None:
         self.files = files
+        self._leftover_wait_s = leftover_wait_s
         self._processes: dict[int, Any] = {}
 
     def prepare_folders(self) -> None:
@@ -258,7 +259,7 @@ class LocalMachine:
 
         mine = self._leftovers()
         found = len(mine)
-        deadline_s = time.monotonic() + LEFTOVER_WAIT_S
+        deadline_s = time.monotonic() + self._leftover_wait_s
         while mine and time.monotonic() < deadline_s:
             _, mine = psutil.wait_procs(mine, timeout=0.2)
         for process in mine:

@@ -20,6 +20,10 @@ from console.stack.model import Outcome
 log = logging.getLogger(__name__)
 
 SHIM = Path(__file__).with_name("shim.py")
+SHIM_NEEDS = (
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+)  # a Python outside the usual folders does not start without
 MESSAGE_BYTES = 8_388_608
 LOG_MAX_BYTES = 10_485_760
 
@@ -84,18 +88,20 @@ class KeptProcess:
     async def start(self, order: Order) -> None:
         """Start it and wait until the child runs or has failed to (`outcome` says so)."""
         # Isolated and without site packages: the shim needs neither, and starts three times as fast.
-        self._shim = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            "-S",
-            str(SHIM),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=None,
-            env={},
-            limit=MESSAGE_BYTES,
-            start_new_session=True,
-        )
+        try:
+            self._shim = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-I", "-S", str(SHIM)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env={name: order.env[name] for name in SHIM_NEEDS if name in order.env},
+                limit=MESSAGE_BYTES,
+                start_new_session=True,
+            )
+        except BaseException:  # cancelled, too: asyncio has ended the shim, and it had no order yet
+            self.outcome = Outcome(error="it was not started")
+            self._ended.set()
+            raise
         self.shim_pid = self._shim.pid
         self._tasks.start(self._read(self._shim), name=Path(order.argv[0]).name)
         self._write(order.as_json())

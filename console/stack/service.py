@@ -32,6 +32,7 @@ from console.stack.model import (
     Mail,
     Outcome,
     Pool,
+    RestartPolicy,
     ServiceName,
     ServiceState,
     StackSnapshot,
@@ -59,7 +60,7 @@ SAMPLES = 60
 COLD: StopPlan = (("QUIT", 3.0),)
 WAITING: StopPlan = (("TERM", None),)
 _TASK_ENDED = re.compile(r"Task \S+\[([^\]]+)\] (?:succeeded|raised|retry|failed|rejected|ignored)")
-_FASTEST = 1000.0
+_FASTEST = 60.0  # the mix keeps two processes busy at about 15/s; more would only fill the broker
 
 
 class StackService:
@@ -80,6 +81,7 @@ class StackService:
         task_succeeded: Callable[[str], Awaitable[bool]] | None = None,
         machine: LocalMachine | None = None,
         environ: Mapping[str, str] | None = None,
+        policy: RestartPolicy | None = None,
     ) -> None:
         self.files = StackFiles.of(home)
         self.log = LogBook()
@@ -93,6 +95,7 @@ class StackService:
         self._notices = notices
         self._environ = dict(os.environ if environ is None else environ)
         self._machine = machine or LocalMachine(self.files)
+        self._policy = policy or RestartPolicy()
         self._lane = Lane("stack", threads=2, timeout_s=20.0)
         self._tasks = Tasks("stack")
         self._steps = StepBoard(clock, self._announce)
@@ -395,6 +398,7 @@ class StackService:
             lane=self._lane,
             clock=self._clock,
             book=self.log,
+            policy=self._policy,
         )
         services.changed.connect(lambda _: self._announce())
         services.processes_changed.connect(lambda _: self._note_processes())

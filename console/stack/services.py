@@ -14,7 +14,15 @@ from console.core.lanes import Lane
 from console.stack.diagnosis import diagnose
 from console.stack.gateway import LocalMachine
 from console.stack.logs import LineWatch, LogBook
-from console.stack.model import Failure, Outcome, ServiceName, ServiceStatus, Usage, WorkerOptions
+from console.stack.model import (
+    Failure,
+    Outcome,
+    RestartPolicy,
+    ServiceName,
+    ServiceStatus,
+    Usage,
+    WorkerOptions,
+)
 from console.stack.orders import Orders
 from console.stack.process import KeptProcess, Order
 from console.stack.supervisor import Recipe, Supervisor
@@ -37,6 +45,7 @@ class Services:
         lane: Lane,
         clock: Clock,
         book: LogBook,
+        policy: RestartPolicy,
     ) -> None:
         self.orders = orders
         self.changed: Happening[None] = Happening()
@@ -52,7 +61,7 @@ class Services:
         self._beat_ticked = LineWatch(r"beat: First tick done")
         self._succeeded: set[str] | None = None
         self._supervisors = {
-            recipe.name: Supervisor(recipe, clock=clock, book=book)
+            recipe.name: Supervisor(recipe, clock=clock, book=book, policy=policy)
             for recipe in (self._broker(), self._worker(), self._beat())
         }
         for supervisor in self._supervisors.values():

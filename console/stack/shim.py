@@ -34,6 +34,7 @@ LINE_BYTES = 8_192
 ORDER_BYTES = 1_048_576
 BATCH_S = 0.1
 BATCH_LINES = 500
+BATCH_BYTES = 262_144
 OUTBOX_BYTES = 524_288
 KEPT_FILES = 3
 KILL_LIMIT_S = 2.0
@@ -89,6 +90,7 @@ class Outbox:
         self._descriptor = descriptor
         self._pending = bytearray()
         self._lines: list[str] = []
+        self._lines_bytes = 0
         self._dropped = 0
         self._next_batch_s = 0.0
         self.closed = False
@@ -104,10 +106,13 @@ class Outbox:
         return self._next_batch_s if self._lines or self._dropped else None
 
     def add_lines(self, lines: list[bytes]) -> None:
-        room = BATCH_LINES - len(self._lines)
-        self._dropped += max(0, len(lines) - room)
-        for line in lines[: max(0, room)]:
-            self._lines.append(line[:LINE_BYTES].decode("utf-8", "replace"))
+        for number, line in enumerate(lines):
+            if len(self._lines) >= BATCH_LINES or self._lines_bytes >= BATCH_BYTES:
+                self._dropped += len(lines) - number
+                return
+            line = line[:LINE_BYTES]
+            self._lines_bytes += len(line)
+            self._lines.append(line.decode("utf-8", "replace"))
 
     def flush_lines(self, now_s: float) -> None:
         """Make a message of the lines collected so far, unless the window has not taken the last ones."""
@@ -115,6 +120,7 @@ class Outbox:
             if self._lines:
                 self.say({"log": self._lines})
                 self._lines = []
+                self._lines_bytes = 0
             if self._dropped:
                 self.say({"dropped": self._dropped})
                 self._dropped = 0
@@ -213,8 +219,15 @@ def _become(order: dict[str, Any], source: int, output: int, prctl: Any, shim: i
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != shim:
             os._exit(0)
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
+    for name in (
+        "INT",
+        "HUP",
+        "QUIT",
+        "TERM",
+        "PIPE",
+        "CHLD",
+    ):  # what is ignored stays ignored across an exec
+        signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_DFL)
     os.dup2(source, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -253,7 +266,8 @@ class Shim:
 
     def __init__(self, order: dict[str, Any], rest: bytes, wakeup: int) -> None:
         self._order = order
-        self._commands = rest
+        self._commands = b""
+        self._rest = rest
         self._wakeup = wakeup
         self._secrets = [text.encode() for text in order.get("redact", []) if text]
         self._log = LogFile(order["log_file"], order["log_max_bytes"])
@@ -273,6 +287,7 @@ class Shim:
             self._end()
             return 0
         self._outbox.say({"pid": self._child.pid})
+        self._obey(self._rest)  # commands that came together with the order
         output_open = True
         while self._status is None:
             readable, writable = self._wait(output_open)
@@ -331,6 +346,9 @@ class Shim:
             self._orphaned = True
             self._begin(self._order.get("on_eof", [["TERM", 5.0]]))
             return
+        self._obey(data)
+
+    def _obey(self, data: bytes) -> None:
         *lines, self._commands = (self._commands + data).split(b"\n")
         for line in lines:
             command = json.loads(line)

@@ -54,9 +54,7 @@ class Recipe:
 class Supervisor:
     """Keeps one service. `changed` fires with every new `status`."""
 
-    def __init__(
-        self, recipe: Recipe, *, clock: Clock, book: LogBook, policy: RestartPolicy | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe, *, clock: Clock, book: LogBook, policy: RestartPolicy) -> None:
         self.recipe = recipe
         self.status = ServiceStatus(recipe.name)
         self.changed: Happening[ServiceStatus] = Happening()
@@ -64,7 +62,7 @@ class Supervisor:
         self.failure: Failure | None = None
         self._clock = clock
         self._book = book
-        self._policy = policy or RestartPolicy()
+        self._policy = policy
         self._process: KeptProcess | None = None
         self._tasks = Tasks(f"stack {recipe.source}")
         self._restart: asyncio.Task[Any] | None = None
