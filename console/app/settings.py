@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class Settings:
 
     def restore(self, window: MainWindow) -> None:
         if self.geometry:
-            window.restoreGeometry(base64.b64decode(self.geometry, validate=False))
+            with contextlib.suppress(ValueError):  # somebody edited the file
+                window.restoreGeometry(base64.b64decode(self.geometry))
         window.sidebar.show_scheme(self.scheme)
 
     def keep(self, window: MainWindow) -> None:

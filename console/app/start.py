@@ -1,25 +1,23 @@
 """From the arguments to the first paint, and from there to a working window.
 
-Order matters: what the first paint needs is imported first, everything else (celery, redis, the pages) in a
-thread after it, because imports on the main thread would freeze the window that was just shown.
+Order matters: what the first paint needs is imported first, asyncio after it, and everything heavy (celery,
+redis, the pages) in a thread, because imports on the main thread would freeze the window that was just shown.
 """
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject
+from PySide6.QtCore import QEvent, QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
 from console.app.commands import Arguments
 from console.core.errors import ConsoleError
 from console.core.home import Home
-from console.core.lanes import Lane
 from console.widgets.theme import theme
 from console.window.main_window import MainWindow
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from console.app.single import SingleInstance
 
 FIRST_PAINT_MARK = (
-    "CELERY_CONSOLE_FIRST_PAINT"  # a file that gets the seconds from process start (benchmarks)
+    "CELERY_CONSOLE_FIRST_PAINT"  # a file that gets the instant (Unix seconds) for benchmarks
 )
 
 
@@ -55,8 +53,7 @@ def start(arguments: Arguments) -> int:
     window = MainWindow()
     settings.restore(window)
     window.show_page(settings.page)
-    painted = _FirstPaint(window)
-    window.show()
+    _show_and_paint(app, window)
     from console.app.crash import CrashReports, open_log
     from console.app.event_loop import make_loop, run_until_done
 
@@ -66,7 +63,7 @@ def start(arguments: Arguments) -> int:
     loop = make_loop(app)
     crash.watch(loop)
     try:
-        return run_until_done(loop, _run(arguments, home, window, settings, crash, single, painted))
+        return run_until_done(loop, _run(arguments, home, window, settings, crash, single))
     finally:
         single.release()
 
@@ -78,9 +75,9 @@ async def _run(
     settings: object,
     crash: CrashReports,
     single: SingleInstance,
-    painted: _FirstPaint,
 ) -> int:
-    await painted.wait()
+    from console.core.lanes import Lane
+
     imports = Lane("imports", timeout_s=60.0)
     wiring = await imports.run(importlib.import_module, "console.app.wiring")
     await imports.aclose()
@@ -120,40 +117,34 @@ def _show_and_wait(error: ConsoleError) -> None:
     app.exec()
 
 
-class _FirstPaint(QObject):
-    """Tells when the window has been painted once."""
+def _show_and_paint(app: QApplication, window: MainWindow) -> None:
+    """Run Qt's loop until the window has been painted once (a second at most: it may start minimised)."""
+    painted = _FirstPaint(app)
+    window.installEventFilter(painted)
+    QTimer.singleShot(1000, painted, app.quit)
+    window.show()
+    app.exec()
+    window.removeEventFilter(painted)
+    painted.deleteLater()
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._window = window
+
+class _FirstPaint(QObject):
+    """Ends Qt's loop after the first paint; asyncio's begins then."""
+
+    def __init__(self, app: QApplication) -> None:
+        super().__init__()
+        self._app = app
         self._seen = False
-        self._waiting: asyncio.Event | None = None
-        window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Paint and not self._seen:
             self._seen = True
             if (mark := os.environ.get(FIRST_PAINT_MARK)) is not None:
                 _write_mark(mark)
-            if self._waiting is not None:
-                self._waiting.set()
+            QTimer.singleShot(0, self, self._app.quit)
         return super().eventFilter(watched, event)
-
-    async def wait(self) -> None:
-        """Until the first paint, or one second where no paint comes (a minimised start)."""
-        if not self._seen:
-            self._waiting = asyncio.Event()
-            try:
-                await asyncio.wait_for(self._waiting.wait(), 1.0)
-            except TimeoutError:
-                pass
-        await asyncio.sleep(0)
-        self._window.removeEventFilter(self)
 
 
 def _write_mark(file: str) -> None:
-    import psutil
-
-    age_s = time.time() - psutil.Process().create_time()
     with open(file, "w", encoding="ascii") as mark:  # noqa: PTH123
-        mark.write(f"{age_s:.3f}")
+        mark.write(repr(time.time()))
