@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import assert_never
 
 from console.schedules.model import NextRun, NextState, ScheduleView
@@ -16,7 +16,6 @@ from console.widgets.text import (
     UNKNOWN,
     ambiguous_task_names,
     clock_text,
-    exact_instant,
     number_text,
     short_task_name,
 )
@@ -68,6 +67,9 @@ class RowBook:
             self._zone, self._kept = zone, {}
         if views is not self._named:
             self._name(views)
+        # At midnight "02:30:00" becomes "4 May 02:30".
+        today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = (today + timedelta(days=1)).astimezone(UTC)
         rows: list[Row] = []
         made = 0
         for view in views:
@@ -77,7 +79,7 @@ class RowBook:
                 if made > at_most:
                     return None
                 row, until = schedule_row(view, zone=zone, now=now, ambiguous=self._ambiguous)
-                kept = self._kept[view.schedule.id] = _Kept(view, row, until)
+                kept = self._kept[view.schedule.id] = _Kept(view, row, min(until, midnight))
             rows.append(kept.row)
         return rows
 
@@ -95,7 +97,6 @@ def schedule_row(
     schedule = view.schedule
     next_cell, until = next_run_cell(view.next_run, zone=zone, now=now)
     last = schedule.last_run_at
-    midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     cells = {
         "enabled": Cell("", sort=not schedule.enabled, checked=schedule.enabled),
         "name": Cell(schedule.name, bold=schedule.enabled, muted=not schedule.enabled, badge=_badge(view)),
@@ -105,7 +106,7 @@ def schedule_row(
         "last": Cell(
             clock_text(last, zone, now=now),
             sort=last.timestamp() if last else 0.0,
-            tooltip=f"At least {exact_instant(last, zone)}; beat may note later runs up to 3 min late"
+            tooltip=f"At least {_exact(last, zone)}; beat may note later runs up to 3 min late"
             if last
             else "No run is noted",
         ),
@@ -118,7 +119,7 @@ def schedule_row(
             schedule.queue or UNKNOWN, tooltip=None if schedule.queue else "The project's own route"
         ),
     }
-    return Row(str(schedule.id), cells), min(until, midnight)
+    return Row(str(schedule.id), cells), until
 
 
 def next_run_cell(run: NextRun, *, zone: tzinfo, now: datetime) -> tuple[Cell, datetime]:
@@ -132,13 +133,13 @@ def next_run_cell(run: NextRun, *, zone: tzinfo, now: datetime) -> tuple[Cell, d
                 return Cell(sort=sort), far
             away, stays_s = away_text((at - now).total_seconds())
             about = run.state is NextState.ABOUT
-            tip = exact_instant(at, zone) + ("; beat may not have noted its last run yet" if about else "")
+            tip = _exact(at, zone) + ("; beat may not have noted its last run yet" if about else "")
             words = f"{'about ' if about else ''}{clock_text(at, zone, now=now)}, {away}"
             return Cell(words, sort=sort, tooltip=tip), now + timedelta(seconds=stays_s)
         case NextState.OVERDUE:
             late_s = (now - at).total_seconds() if at is not None else 0.0
             text = away_text(late_s)[0].removeprefix("in ")
-            tip = f"Was due {exact_instant(at, zone)}; no run is noted since. Is beat running?"
+            tip = f"Was due {_exact(at, zone)}; no run is noted since. Is beat running?"
             cell = Cell(f"Overdue {text}", sort=sort, tooltip=tip, tone="warning", icon="clock-alert")
             return cell, now + timedelta(seconds=1 if late_s < 60 else 20)
         case NextState.NEVER:
@@ -149,6 +150,11 @@ def next_run_cell(run: NextRun, *, zone: tzinfo, now: datetime) -> tuple[Cell, d
             return Cell(sort=NEVER_SORT, tooltip=run.why), far
         case _:
             assert_never(run.state)
+
+
+def _exact(instant: datetime | None, zone: tzinfo) -> str:
+    """The exact instant for a tooltip, made some ten thousand times: without formatting codes."""
+    return UNKNOWN if instant is None else instant.astimezone(zone).isoformat(" ", "milliseconds")
 
 
 def _badge(view: ScheduleView) -> tuple[str, str, str | None] | None:

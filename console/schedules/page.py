@@ -21,7 +21,7 @@ from console.widgets.text import clock_text
 from console.widgets.zone import local_zone
 
 TICK_MS = 1_000
-MADE_AT_ONCE = 1_000
+MADE_AT_ONCE = 500
 """Rows made in one go: about 20 ms, so that a timetable of thousands never stops the window."""
 
 
