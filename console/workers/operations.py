@@ -16,8 +16,9 @@ from console.workers.model import Inspected, Replies, Reply, Request, WorkerRow,
 from console.workers.replies import with_stats
 
 ANSWER_S = 2.0
-SETTLE_TRIES = 10
-SETTLE_S = 0.3
+SETTLE_TRIES = 16
+SETTLE_S = 0.5
+"""A prefork pool starts what it was told to start at its next round, which comes every 5 s."""
 GOODBYE_TRIES = 20
 GOODBYE_S = 0.25
 
