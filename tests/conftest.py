@@ -23,12 +23,12 @@ def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeySe
 
 
 @pytest.fixture
-def broker(shared_valkey: ValkeyServer) -> Iterator[ValkeyServer]:
+def broker(shared_valkey: ValkeyServer) -> ValkeyServer:
     """A real, empty broker. Do not kill this one: `own_broker` is for that."""
     with shared_valkey.client() as client:
         client.flushall()
         client.config_resetstat()
-    yield shared_valkey
+    return shared_valkey
 
 
 @pytest.fixture

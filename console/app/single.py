@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QLockFile
-from PySide6.QtNetwork import QLocalServer, QLocalSocket
+
+if TYPE_CHECKING:
+    from PySide6.QtNetwork import QLocalServer
 
 ANSWER_MS = 2000
 RAISE = b"raise\n"
@@ -32,6 +35,8 @@ class SingleInstance:
 
     def raise_the_first(self) -> bool:
         """Ask the console that holds the home to come forward; whether it was reached. Blocks shortly."""
+        from PySide6.QtNetwork import QLocalSocket
+
         socket = QLocalSocket()
         socket.connectToServer(self._name)
         if not socket.waitForConnected(ANSWER_MS):
@@ -43,6 +48,8 @@ class SingleInstance:
 
     def listen(self, on_raise: Callable[[], None]) -> None:
         """Call `on_raise` whenever a second console was started on this home."""
+        from PySide6.QtNetwork import QLocalServer  # after the first paint
+
         server = QLocalServer()
         server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         QLocalServer.removeServer(self._name)  # what a killed console left behind; the lock is ours

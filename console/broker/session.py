@@ -6,6 +6,7 @@ and do their blocking work on its lanes; none of them opens a connection of its 
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ SOCKET_TIMEOUT_S = 5.0
 class Session:
     """An open connection. All attributes are used on the loop, the clients only inside lane jobs.
 
-    - `control`: 2 threads for control and inspect; `queues`: 1 thread for depths and publishing;
+    - `link`: 1 thread for the ping that tells whether the line is up;
+      `control`: 2 threads for control and inspect; `queues`: 1 thread for depths and publishing;
       `database`: exactly 1 thread for the Django ORM; `history`: 1 thread for history reads.
     - `schedules_url`: the database with django-celery-beat's tables (`sqlite:///path` or a URL), or None.
     - `history_file`: where the collector of this connection writes.
@@ -50,6 +52,7 @@ class Session:
         self.clock = clock
         self.status = LinkStatus(LinkState.CONNECTING, clock.now())
         self.status_changed: Happening[LinkStatus] = Happening()
+        self.link = Lane("link", threads=1, timeout_s=SOCKET_TIMEOUT_S * 2)
         self.control = Lane("control", threads=2, timeout_s=12.0)
         self.queues = Lane("queues", threads=1, timeout_s=12.0)
         self.database = Lane("database", threads=1, timeout_s=20.0)
@@ -87,23 +90,18 @@ class Session:
     async def aclose(self) -> None:
         """Close the clients and end the lanes' threads."""
         if self._redis is not None:
-            self._redis.close()  # type: ignore[no-untyped-call]
+            self._redis.close()
         if self._celery is not None:
-            app = self._celery
-            try:
-                await self.control.run(app.close, timeout_s=2.0)
-            except ConsoleError:
-                pass
-        for lane in (self.control, self.queues, self.database, self.history):
+            with contextlib.suppress(ConsoleError):
+                await self.control.run(self._celery.close, timeout_s=2.0)
+        for lane in (self.link, self.control, self.queues, self.database, self.history):
             await lane.aclose(wait_s=0.5)
 
 
 def make_redis_client(address: BrokerAddress, *, max_connections: int = 2) -> redis.Redis:
     """A client with timeouts on everything and no retries of its own (the services retry)."""
-    options: dict[str, Any] = {"ssl": True} if address.tls else {}
-    pool_class = redis.BlockingConnectionPool
-    if address.tls:
-        options = {"connection_class": redis.SSLConnection}
+    options: dict[str, Any] = {"connection_class": redis.SSLConnection} if address.tls else {}
+    pool_class: Any = redis.BlockingConnectionPool
     pool = pool_class(
         host=address.host,
         port=address.port,

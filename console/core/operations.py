@@ -152,7 +152,9 @@ class OperationRunner:
             self._notices.post(Level.OK, said or f"{operation.name}: done", action=undo)
         return True
 
-    async def _confirmed(self, operation: Operation, connection: ConnectionInfo | None) -> Confirmation | None:
+    async def _confirmed(
+        self, operation: Operation, connection: ConnectionInfo | None
+    ) -> Confirmation | None:
         if operation.danger is Danger.SAFE:
             return Confirmation()
         if self.confirm is None:
