@@ -78,6 +78,8 @@ class Button(QPushButton):
         self.setFixedHeight(BUTTON_HEIGHT_BIG if big else BUTTON_HEIGHT_SMALL if small else BUTTON_HEIGHT)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setAutoDefault(False)
+        # Qt does not own a button's menu; without this reference it would vanish.
+        self._menu = menu
         if menu is not None:
             self.setMenu(menu)
         ask_for_ring(self, "button")
@@ -131,14 +133,16 @@ class Button(QPushButton):
             parts.append(("arrow", 12))
         return parts
 
-    def _gap(self) -> int:
-        return 8 if self._big or self._count else 6
+    def _gap_before(self, part: str) -> int:
+        return 8 if self._big or part == "count" else 6
+
+    def _content_width(self) -> float:
+        parts = self._parts()
+        return sum(width for _, width in parts) + sum(self._gap_before(part) for part, _ in parts[1:])
 
     def sizeHint(self) -> QSize:
-        parts = self._parts()
-        content = sum(width for _, width in parts) + self._gap() * max(0, len(parts) - 1)
-        padding = 20 if self._big else 10 if self._small else 12
-        return QSize(round(content + 0.49) + 2 * padding, self.minimumHeight())
+        padding = 20 if self._big else 8 if self._kind == "flat" else 12
+        return QSize(int(self._content_width()) + 2 * padding, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
@@ -148,12 +152,7 @@ class Button(QPushButton):
         hover = self.underMouse() or self._shown_state == "hover"
         pressed = self.isDown() or self.isChecked() or self._shown_state == "pressed"
         if not self.isEnabled():
-            fill = "surface" if self._kind != "flat" and self.property("onSurface") else None
-            return _Paint(
-                look.color(fill) if fill else None,
-                None if self._kind == "flat" else look.color("border"),
-                look.color("faint"),
-            )
+            return _Paint(None, None if self._kind == "flat" else look.color("border"), look.color("faint"))
         filled = _FILLED.get(self._kind)
         if filled is not None:
             return _Paint(
@@ -174,11 +173,10 @@ class Button(QPushButton):
         values = self._paint_values()
         painter = QPainter(self)
         draw_box(painter, QRectF(self.rect()), fill=values.fill, border=values.border, radius=RADIUS)
-        parts = self._parts()
-        content = sum(width for _, width in parts) + self._gap() * max(0, len(parts) - 1)
-        x = (self.width() - content) / 2
+        x = (self.width() - self._content_width()) / 2
         quiet = self._kind in ("normal", "flat") and self.isEnabled()
-        for part, width in parts:
+        for number, (part, width) in enumerate(self._parts()):
+            x += self._gap_before(part) if number else 0
             at = round(x)
             if part == "icon":
                 size = int(width)
@@ -200,7 +198,7 @@ class Button(QPushButton):
                 )
             else:
                 draw_icon(painter, "chevron-down", values.ink, x=at, y=(self.height() - 12) // 2, size=12)
-            x += width + self._gap()
+            x += width
         painter.end()
 
 
@@ -312,7 +310,7 @@ class _Segment(QAbstractButton):
         repaint_on_change(self)
 
     def sizeHint(self) -> QSize:
-        return QSize(round(text_width("header", self.text()) + 0.49) + 20, self.minimumHeight())
+        return QSize(int(text_width("label-name", self.text())) + 20, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
@@ -441,8 +439,8 @@ class Chip(QAbstractButton):
         if self._icon_name is not None:
             width += 17
         if self._has_count:
-            width += 6 + text_width("header", number_text(self._count))
-        return QSize(round(width + 0.49) + 18, self._height)
+            width += 5 + text_width("header", number_text(self._count))
+        return QSize(int(width) + 18, self._height)
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
@@ -469,9 +467,8 @@ class Chip(QAbstractButton):
             draw_icon(painter, self._icon_name, ink, x=x, y=(self.height() - 12) // 2, size=12)
             x += 17
         word = "text" if on else "muted" if empty else "text2"
-        role = "header" if on and not self._has_count else "label-name"
         x += draw_text(
-            painter, self.text(), role=role, color=look.color(word), x=x, top=0, height=self.height()
+            painter, self.text(), role="label-name", color=look.color(word), x=x, top=0, height=self.height()
         )
         if self._has_count:
             number = look.color("muted" if empty else "text")
@@ -481,7 +478,7 @@ class Chip(QAbstractButton):
                 number_text(self._count),
                 role=role,
                 color=number,
-                x=x + 6,
+                x=x + 5,
                 top=0,
                 height=self.height(),
             )

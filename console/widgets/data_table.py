@@ -60,12 +60,12 @@ class _Header(QHeaderView):
         is_sorted = logical == self.sorted_column
         ink = look.color("text" if is_sorted else "muted")
         width = text_width("header", column.title)
-        whole = width + (16 if is_sorted else 0)
+        whole = width + (15 if is_sorted else 0)
         x = round(max(box.x(), box.right() - whole) if column.right else box.x())
         draw_text(painter, column.title, role="header", color=ink, x=x, top=box.y(), height=box.height())
         if is_sorted:
             arrow = "arrow-down" if self.sorted_descending else "arrow-up"
-            draw_icon(painter, arrow, ink, x=round(x + width + 4), y=box.y() + 8, size=12)
+            draw_icon(painter, arrow, ink, x=round(x + width + 3), y=box.y() + 8, size=12)
 
 
 class DataTable(QTableView):

@@ -149,8 +149,8 @@ class ConsoleDialog(QDialog):
         self._first_focus: QWidget | None = None
         self._focus_before: QWidget | None = None
         self.body = QVBoxLayout()
-        self.body.setContentsMargins(16, 14, 16, 14)
-        self.body.setSpacing(10)
+        self.body.setContentsMargins(16, 13, 16, 14)
+        self.body.setSpacing(12)
         self._note = Text(role="label", tone="muted")
         self.cancel_button: Button | None = None
         layout = QVBoxLayout(self)
@@ -188,7 +188,7 @@ class ConsoleDialog(QDialog):
     def _make_footer(self, cancel: str | None) -> QWidget:
         footer = _Footer()
         self._buttons = QHBoxLayout(footer)
-        self._buttons.setContentsMargins(16, 1, 16, 0)
+        self._buttons.setContentsMargins(16, 2, 16, 0)
         self._buttons.setSpacing(8)
         self._buttons.addWidget(self._note, 1)
         if cancel is not None:

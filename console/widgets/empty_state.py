@@ -1,5 +1,7 @@
 """What stands in the place of content that is not there: an icon, a bold line, a reason and what to do."""
 
+from html import escape
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
@@ -27,7 +29,7 @@ class EmptyState(QWidget):
         self._icon = icon
         self._picture = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
         self._title = Text(role="strong")
-        self._reason = Text(role="label", tone="muted", wrap=True)
+        self._reason = Text(role="label", tone="muted", wrap=True, rich=True)
         self._button = Button("")
         self._button.clicked.connect(self.action_clicked)
         centre = Qt.AlignmentFlag.AlignHCenter
@@ -40,9 +42,9 @@ class EmptyState(QWidget):
         layout.addWidget(self._picture)
         layout.addSpacing(6)
         layout.addWidget(self._title)
-        layout.addSpacing(5)
+        layout.addSpacing(3)
         layout.addWidget(self._reason)
-        layout.addSpacing(12)
+        layout.addSpacing(13)
         layout.addWidget(self._button, 0, centre)
         layout.addStretch(1)
         self.set(icon, title, reason, action=action)
@@ -52,7 +54,7 @@ class EmptyState(QWidget):
         """Replace everything."""
         self._icon = icon
         self._title.set_text(title)
-        self._reason.set_text(reason)
+        self._reason.set_text(f'<p style="line-height:16px">{escape(reason)}</p>')
         self._reason.setVisible(bool(reason))
         self._button.setVisible(action is not None)
         if action is not None:

@@ -82,6 +82,7 @@ class SearchField(TextField):
             name=name, placeholder=placeholder if placeholder is not None else name, mono=mono, parent=parent
         )
         self._hint = ""
+        self.setMinimumWidth(200)
         self._clear = IconButton("x", name="Clear", size=20, icon_size=14, parent=self)
         self._clear.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._clear.setCursor(Qt.CursorShape.ArrowCursor)
@@ -127,7 +128,7 @@ class SearchField(TextField):
 
     def _arrange(self) -> None:
         right = (26 if self.text() else 4) + (text_width("label", self._hint) + 8 if self._hint else 0)
-        self.setTextMargins(21, 0, round(right), 0)
+        self.setTextMargins(22, 0, round(right), 0)
 
     def _on_text(self) -> None:
         self._clear.setVisible(bool(self.text()))
@@ -175,6 +176,7 @@ class Select(QComboBox):
     ) -> None:
         super().__init__(parent)
         self._dots: dict[str, str] = {}
+        self._small = small
         self._role = "label-name" if small else "body"
         self._on_red = False
         self.setAccessibleName(name)
@@ -215,7 +217,8 @@ class Select(QComboBox):
 
     def sizeHint(self) -> QSize:
         widest = max((text_width(self._role, self.itemText(i)) for i in range(self.count())), default=60.0)
-        return QSize(round(widest) + (15 if self._dots else 0) + 44, self.minimumHeight())
+        around = 35 if self._small else 44
+        return QSize(round(widest) + (15 if self._dots else 0) + around, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:
         return QSize(64, self.minimumHeight())
@@ -241,16 +244,18 @@ class Select(QComboBox):
             )
             ink = look.color("text" if enabled else "faint")
             quiet = look.color("muted" if enabled else "faint")
-        x = 10.0
+        x = 9.0 if self._small else 10.0
         dot = self._dots.get(self.current())
         if dot is not None:
             color = look.color("on_accent") if self._on_red else look.color(dot)
             draw_box(painter, QRectF(x - 2, (self.height() - 8) / 2, 8, 8), fill=color, radius=4)
             x += 14
-        room = self.width() - x - 30
+        arrow = 12 if self._small else 14
+        room = self.width() - x - arrow - 14
         text = look.metrics(self._role).elidedText(self.currentText(), Qt.TextElideMode.ElideRight, room)
         draw_text(painter, text, role=self._role, color=ink, x=x, top=0, height=self.height())
-        draw_icon(painter, "chevron-down", quiet, x=self.width() - 23, y=(self.height() - 14) // 2)
+        at = self.width() - arrow - (8 if self._small else 9)
+        draw_icon(painter, "chevron-down", quiet, x=at, y=(self.height() - arrow) // 2, size=arrow)
         painter.end()
 
 
@@ -350,7 +355,7 @@ class Field(QWidget):
         self._mark = Text()
         self._note = Text(hint, role="label", tone="muted", wrap=True)
         note = QHBoxLayout()
-        note.setContentsMargins(0, 1, 0, 0)
+        note.setContentsMargins(0, 0, 0, 0)
         note.setSpacing(6)
         note.addWidget(self._mark, 0, Qt.AlignmentFlag.AlignTop)
         note.addWidget(self._note, 1)

@@ -63,8 +63,8 @@ class Gallery(_Place):
         dialog = ConfirmDialog(
             self._dialog_place,
             title="Purge mail?",
-            text_html="<b>18,412 messages</b> in <b>mail</b> on <red>Shop production</red> will be removed. A copy is "
-            "kept for 24 hours for Undo purge; 64 messages that workers hold stay with them.",
+            text_html="<b>18,412 messages</b> in <b>mail</b> on <red>Shop production</red> will be removed. "
+            "A copy is kept for 24 hours for Undo purge; 64 messages that workers hold stay with them.",
             verb="Purge",
             danger=True,
             reason=True,
@@ -99,10 +99,10 @@ class Gallery(_Place):
         for y, words in enumerate(rows):
             for x, word in enumerate(words):
                 place.put(StateLabel(word), 14 + 122 * x, 11 + 25 * y)
-        place.put(Text("Workers", role="caption", tone="muted"), 14, 89, 100, 16)
+        place.put(Text("Workers", role="caption", tone="muted"), 14, 90, 100, 16)
         for x, word in enumerate(("Online", "Late", "Offline")):
             place.put(StateLabel(word), 14 + 122 * x, 108)
-        place.put(Text("Services", role="caption", tone="muted"), 14, 135, 100, 16)
+        place.put(Text("Services", role="caption", tone="muted"), 14, 136, 100, 16)
         for i, word in enumerate(("Stopped", "Starting", "Ready", "Stopping", "Failed")):
             place.put(StateLabel(word), 14 + 122 * (i % 3), 154 + 25 * (i // 3))
 
@@ -135,7 +135,7 @@ class Gallery(_Place):
                 self._ring(button)
             elif text in ("Hover", "Pressed"):
                 button.show_state("hover" if text == "Hover" else "pressed")
-            x += button.width() + (5 if kind == "flat" else 8)
+            x += button.width() + 8
         for i, text in enumerate(("Normal", "Focused", "Disabled")):
             field = TextField(name=text, text=text)
             field.setEnabled(text != "Disabled")
@@ -145,7 +145,6 @@ class Gallery(_Place):
         hour = Field("", TextField(name="Hour", text="25", mono=True))
         hour.set_error("Hour must be 0 to 23")
         place.put(hour, 14, 106, 240, 70)
-        self._ring(hour.control)
 
     def _badges(self, place: _Place) -> None:
         x = 14
@@ -204,8 +203,8 @@ class Gallery(_Place):
             y += banner.height() + 6
 
     def _stale(self, place: _Place) -> None:
-        banner = Banner(height=28)
-        banner.show_message("warning", "", "As of 14:32:08")
+        banner = Banner(compact=True)
+        banner.show_message("warning", "", "As of 14:32:08", status="Reconnecting…")
         place.put(banner, 14, 12, 402, 28)
         columns = [
             Column("queue", "Queue", stretch=1),
@@ -229,8 +228,8 @@ class Gallery(_Place):
         reason = "Nothing failed in the last hour with this name."
         place.put(EmptyState("search", "No tasks match", reason, action="Clear search"), 2, 2, 194, 212)
         place.put(Divider(vertical=True, color="hairline"), 198, 12, 1, 190)
-        place.put(LoadingRows(delay_ms=0), 212, 12, 170, 168)
-        place.put(Text("After 200 ms, no movement", role="label", tone="muted"), 212, 187, 170, 18)
+        place.put(LoadingRows(delay_ms=0), 213, 12, 169, 168)
+        place.put(Text("After 200 ms, no movement", role="label", tone="muted"), 213, 187, 170, 18)
 
 
 def render(app: QApplication, scheme: Scheme, path: Path) -> None:

@@ -8,6 +8,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
+from console.widgets.badge import Badge
 from console.widgets.icons import draw_icon
 from console.widgets.label import Divider, Text
 from console.widgets.paint import draw_box, draw_text, text_width
@@ -70,6 +71,7 @@ class Panel(Surface):
         if title:
             self.setAccessibleName(title)
             self._title = Text(title, role="panel")
+            self._title.setContentsMargins(0, 2, 0, 0)
             self.add_head(self._title)
 
     def set_title(self, title: str) -> None:
@@ -93,7 +95,11 @@ class Panel(Surface):
 
     def add_head(self, widget: QWidget) -> None:
         """Put a control after the title."""
-        self._ensure_head().insertWidget(self._left_count, widget)
+        head = self._ensure_head()
+        if self._left_count == 1 and self._title is not None:
+            head.insertSpacing(1, 1 if isinstance(widget, (Text, Badge)) else 6)
+            self._left_count += 1
+        head.insertWidget(self._left_count, widget)
         self._left_count += 1
 
     def add_head_right(self, widget: QWidget) -> None:
@@ -134,19 +140,27 @@ class Panel(Surface):
 
     def _ensure_head(self) -> QHBoxLayout:
         if self._head is None:
-            self._head_box = QWidget()
-            self._head_box.setFixedHeight(PANEL_HEAD_HEIGHT)
-            outer = QVBoxLayout(self._head_box)
-            outer.setContentsMargins(0, 0, 0, 0)
-            outer.setSpacing(0)
-            self._head = QHBoxLayout()
-            self._head.setContentsMargins(12, 0, 12, 0)
-            self._head.setSpacing(8)
+            self._head_box = _Head()
+            self._head = QHBoxLayout(self._head_box)
+            self._head.setContentsMargins(12, 1, 12, 1)
+            self._head.setSpacing(6)
             self._head.addStretch(1)
-            outer.addLayout(self._head, 1)
-            outer.addWidget(Divider(color="hairline"))
             self._layout.insertWidget(0, self._head_box)
         return self._head
+
+
+class _Head(QWidget):
+    """The head of a panel, with a hairline below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(PANEL_HEAD_HEIGHT)
+        repaint_on_change(self)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(0, self.height() - 1, self.width(), 1, theme().color("hairline"))
+        painter.end()
 
 
 class PageHeader(QWidget):
@@ -300,16 +314,8 @@ class Card(Surface):
         ink = look.color("muted" if self._value is None else "text")
         width = draw_text(painter, value, role="card", color=ink, x=15, top=30, height=32)
         if self._suffix:
-            painter.setPen(look.color("muted"))
-            draw_text(
-                painter,
-                self._suffix,
-                role="name-big",
-                color=look.color("muted"),
-                x=15 + width + 6,
-                top=35,
-                height=32,
-            )
+            x, quiet = 15 + width + 6, look.color("muted")
+            draw_text(painter, self._suffix, role="body-big", color=quiet, x=x, top=34, height=32)
         x = 15.0
         if self._icon is not None:
             draw_icon(painter, self._icon, self._tone, x=x, y=64, size=12)
@@ -324,7 +330,7 @@ class Card(Surface):
         if self._series:
             width = min(94.0, self.width() - 15 - taken)
             if width > 30:
-                box = QRectF(self.width() - 15 - width, 15, width, 40)
+                box = QRectF(self.width() - 16 - width, 15, width, 40)
                 draw_sparkline(painter, box, self._series, color=look.color(self._color), fill=True)
         elif self._slots:
             series = {
@@ -336,6 +342,6 @@ class Card(Surface):
             pitch = min(14.0, max(3.0, (self.width() - 30 - taken) / max(1, len(self._slots))))
             x = self.width() - 15 - pitch * len(self._slots) + (pitch - pitch * 10 / 14)
             for tone in self._slots:
-                bar = QRectF(x, 27, pitch * 10 / 14, 24)
+                bar = QRectF(x, 28, pitch * 10 / 14, 24)
                 draw_box(painter, bar, fill=look.color(series[tone]), radius=2)
                 x += pitch

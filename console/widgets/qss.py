@@ -20,7 +20,7 @@ QLineEdit, QPlainTextEdit, QTextEdit, QAbstractSpinBox {
   background: $surface; color: $text; border: 1px solid $border_strong; border-radius: ${radius}px;
   selection-background-color: $accent; selection-color: $on_accent;
 }
-QLineEdit { padding: 0 7px; }
+QLineEdit { padding: 0 6px; }
 QLineEdit:disabled, QPlainTextEdit:disabled, QTextEdit:disabled, QAbstractSpinBox:disabled {
   background: $sunken; color: $faint; border-color: $border;
 }
@@ -34,7 +34,10 @@ QComboBox QAbstractItemView {
 QComboBox QAbstractItemView::item { min-height: 26px; padding: 0 6px; border-radius: ${small}px; }
 QTableView { background: $surface; border: none; outline: none; selection-background-color: $selection; }
 QTableView[framed="true"] { border: 1px solid $border; border-radius: ${radius}px; }
+QTableView[log="true"] { background: $log; }
+QPlainTextEdit[code="true"] { background: $sunken; border-color: $border; }
 QHeaderView { background: $sunken; border: none; }
+QHeaderView[log="true"] { background: $log; }
 QScrollArea { background: transparent; border: none; }
 QScrollBar:vertical { background: transparent; width: 10px; margin: 0; border: none; }
 QScrollBar:horizontal { background: transparent; height: 10px; margin: 0; border: none; }
@@ -51,7 +54,8 @@ QSplitter::handle { background: transparent; }
 def style_sheet(tokens: Tokens) -> str:
     """The application's style sheet in the colours of `tokens`."""
     names = (
-        "raised text border_strong selection faint hairline surface accent on_accent sunken border".split()  # noqa: SIM905
+        *("raised", "text", "border_strong", "selection", "faint", "hairline", "surface"),
+        *("accent", "on_accent", "sunken", "border", "log"),
     )
     values = {name: tokens.value(name) for name in names}
     return _SHEET.substitute(values, radius=RADIUS, small=RADIUS_SMALL)

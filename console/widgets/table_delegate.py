@@ -78,7 +78,7 @@ class CellDelegate(QStyledItemDelegate):
         """The part of a cell's rectangle in which words may stand."""
         left = OUTER_PADDING if number == 0 else PADDING
         right = OUTER_PADDING if number == len(self._model.columns) - 1 else PADDING
-        return QRectF(rect.x() + left, rect.y(), rect.width() - left - right, rect.height() - 1)
+        return QRectF(rect.x() + left, rect.y(), rect.width() - left - right, rect.height())
 
     def _paint_content(self, painter: QPainter, box: QRectF, column: Column, cell: Cell) -> None:
         kind = column.kind
@@ -115,7 +115,7 @@ class CellDelegate(QStyledItemDelegate):
         if cell.text == UNKNOWN:
             self._line(painter, cell.text, role="body", color=theme().color("muted"), x=box.x(), box=box)
             return
-        y = box.y() + (box.height() - BADGE_HEIGHT + 1) // 2
+        y = box.y() + (box.height() - BADGE_HEIGHT) // 2
         draw_badge(painter, cell.text, tone=cell.tone or "neutral", icon=cell.icon, x=box.x(), y=y)
 
     def _paint_state(self, painter: QPainter, box: QRectF, cell: Cell) -> None:
@@ -125,7 +125,7 @@ class CellDelegate(QStyledItemDelegate):
         look = state_look(cell.text)
         quiet = cell.muted or self._rows.stale
         ink = theme().color("muted" if quiet else cell.tone if cell.tone is not None else look.color)
-        draw_icon(painter, cell.icon or look.icon, ink, x=box.x(), y=box.y() + (box.height() - 14) // 2 + 1)
+        draw_icon(painter, cell.icon or look.icon, ink, x=box.x(), y=box.y() + (box.height() - 14) // 2)
         self._line(painter, cell.text, role="name", color=ink, x=box.x() + _ICON_STEP, box=box)
 
     def _paint_number(self, painter: QPainter, box: QRectF, cell: Cell) -> None:
@@ -152,7 +152,7 @@ class CellDelegate(QStyledItemDelegate):
         x = right - text_width(role, cell.text)
         self._line(painter, cell.text, role=role, color=self._ink(None, cell), x=x, box=box)
         if cell.bar is not None:
-            track = QRectF(box.x() + 4, round(middle - 3), _BAR_WIDTH, 6)
+            track = QRectF(box.x() + 4, round(middle - 2.9), _BAR_WIDTH, 6)
             draw_box(painter, track, fill=look.color("neutral_bg"), radius=3)
             share = max(0.0, min(1.0, cell.bar))
             if share > 0:
@@ -167,9 +167,7 @@ class CellDelegate(QStyledItemDelegate):
             role = "name"
         x = box.x()
         if cell.icon is not None:
-            draw_icon(
-                painter, cell.icon, self._ink(column, cell), x=x, y=box.y() + (box.height() - 14) // 2 + 1
-            )
+            draw_icon(painter, cell.icon, self._ink(column, cell), x=x, y=box.y() + (box.height() - 14) // 2)
             x += _ICON_STEP
         room = box.right() - x
         if cell.badge is not None:
@@ -187,7 +185,7 @@ class CellDelegate(QStyledItemDelegate):
         width = self._line(painter, text, role=role, color=self._ink(column, cell), x=x, box=line)
         if cell.badge is not None:
             words, tone, icon = cell.badge
-            y = line.y() + (line.height() - BADGE_HEIGHT + 1) // 2
+            y = line.y() + (line.height() - BADGE_HEIGHT) // 2
             draw_badge(painter, words, tone=tone, icon=icon, x=round(x + width + 8), y=y)
 
     def _cut(self, column: Column, cell: Cell, role: str, room: float) -> str:

@@ -26,9 +26,10 @@ _CHECKED = {True: Qt.CheckState.Checked, False: Qt.CheckState.Unchecked, None: N
 class Cell(NamedTuple):
     """One cell, in the words to show.
 
-    `sort` is what the local sort compares, `copy` what Ctrl+C takes instead of `text`. `tone` is a colour token,
-    a tone or, in a badge column, the tone of the badge. `badge` stands after the text as (words, tone, icon).
-    `series` draws a sparkline, `bar` (0 to 1) a bar left of the number, `suffix` muted words right of it.
+    `sort` is what the local sort compares, `copy` what Ctrl+C takes instead of `text`. `tone` is a colour
+    token, a tone or, in a badge column, the tone of the badge. `badge` stands after the text as (words, tone,
+    icon). `series` draws a sparkline, `bar` (0 to 1) a bar left of the number, `suffix` muted
+    words right of it.
     """
 
     text: str = UNKNOWN

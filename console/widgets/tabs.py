@@ -18,7 +18,7 @@ class TabBar(QTabBar):
     changed = Signal(str)
 
     def __init__(
-        self, tabs: Sequence[str], *, name: str, gap: int = 8, indent: int = 8, parent: QWidget | None = None
+        self, tabs: Sequence[str], *, name: str, gap: int = 8, indent: int = 6, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._gap = gap
@@ -52,8 +52,8 @@ class TabBar(QTabBar):
         return self._indent if index == 0 else self._gap / 2
 
     def tabSizeHint(self, index: int) -> QSize:
-        width = text_width("header", self.tabText(index)) + self._outer(index) + self._gap / 2
-        return QSize(round(width + 0.49), TAB_HEIGHT)
+        width = text_width("label-name", self.tabText(index)) + self._outer(index) + self._gap / 2
+        return QSize(round(width), TAB_HEIGHT)
 
     def minimumTabSizeHint(self, index: int) -> QSize:
         return self.tabSizeHint(index)
@@ -67,7 +67,7 @@ class TabBar(QTabBar):
             chosen = index == self.currentIndex()
             role = "header" if chosen else "label-name"
             ink = look.color("text" if chosen else "muted")
-            width = text_width("header", self.tabText(index))
+            width = text_width("label-name", self.tabText(index))
             x = rect.x() + self._outer(index)
             at = round(x + (width - text_width(role, self.tabText(index))) / 2)
             draw_text(painter, self.tabText(index), role=role, color=ink, x=at, top=0, height=TAB_HEIGHT)

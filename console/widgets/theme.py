@@ -132,6 +132,8 @@ class Theme(QObject):
             font.setPointSizeF(wanted.size_px * 72.0 / dots_per_inch)
         font.setWeight(QFont.Weight(wanted.weight))
         font.setHintingPreference(QFont.HintingPreference.PreferNoHinting)
+        if wanted.letter_spacing_px:
+            font.setLetterSpacing(QFont.SpacingType.AbsoluteSpacing, wanted.letter_spacing_px)
         if wanted.mono:
             font.setStyleHint(QFont.StyleHint.Monospace)
             font.setFeature(QFont.Tag("liga"), 0)

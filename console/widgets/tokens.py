@@ -224,6 +224,7 @@ class FontRole:
     size_px: float
     weight: int
     mono: bool = False
+    letter_spacing_px: float = 0.0
 
 
 FONT_ROLES: dict[str, FontRole] = {
@@ -233,17 +234,18 @@ FONT_ROLES: dict[str, FontRole] = {
     "label": FontRole(12, 400),
     "label-name": FontRole(12, 500),
     "header": FontRole(12, 600),
-    "caption": FontRole(11.5, 600),
-    "badge": FontRole(11.5, 600),
+    "caption": FontRole(11, 600),
+    "badge": FontRole(11, 600),
     "key": FontRole(11, 500),
     "axis": FontRole(11, 400),
+    "axis-name": FontRole(11, 600),
     "panel": FontRole(13, 600),
-    "name-big": FontRole(14, 500),
+    "body-big": FontRole(14, 400),
     "big-button": FontRole(14, 600),
     "dialog": FontRole(14, 600),
-    "page": FontRole(18, 600),
+    "page": FontRole(18, 600, letter_spacing_px=-0.2),
     "hero": FontRole(20, 600),
-    "card": FontRole(26, 600),
+    "card": FontRole(26, 600, letter_spacing_px=-0.3),
     "mono": FontRole(12, 400, mono=True),
     "mono-medium": FontRole(12, 500, mono=True),
     "mono-strong": FontRole(12, 600, mono=True),
