@@ -57,10 +57,12 @@ class Collector:
         history_file: Path,
         tell: Tell,
         line: EventLine | None = None,
+        open_history: Callable[[Path], HistoryWriter] = HistoryWriter,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._history_file = history_file
         self._tell = tell
+        self._open_history = open_history
         self._now = now
         self._line = EventLine(address, now=now) if line is None else line
         self._decoder = EventDecoder()
@@ -88,7 +90,7 @@ class Collector:
 
     def run(self) -> None:
         """Work until stopped."""
-        store = self._persistently(lambda: HistoryWriter(self._history_file))
+        store = self._persistently(lambda: self._open_history(self._history_file))
         if store is None:
             return
         self._store = store

@@ -234,7 +234,7 @@ class Fold:
             result_key = (when,)
             result = _text(event.result)
             if result_key > task.result_key or (
-                result_key == task.result_key and (result or "") > (task.result or "")
+                result_key == task.result_key and _ties((result,)) > _ties((task.result,))
             ):
                 task.result, task.result_key = result, result_key
             runtime = event.runtime
@@ -350,8 +350,9 @@ def _restored(row: tuple[Any, ...]) -> _Task:
     return task
 
 
-def _ties(texts: tuple[str | None, ...]) -> tuple[str, ...]:
-    return tuple(text or "" for text in texts)
+def _ties(texts: tuple[str | None, ...]) -> tuple[tuple[bool, str], ...]:
+    """An order among texts that decides when two events are of the same instant."""
+    return tuple((text is not None, text or "") for text in texts)
 
 
 def _text(text: str | None, limit: int = MAX_TEXT) -> str | None:

@@ -46,7 +46,7 @@ def decode_config(line: bytes) -> CollectorConfig:
         values = json.loads(line)
         address = parse_broker_url(values["broker_url"])
         prefix, history_file, log_file = values["key_prefix"], values["history_file"], values["log_file"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConsoleError(
             "The collector's configuration is not valid",
             detail="One JSON line with broker_url, key_prefix, history_file and log_file is expected.",

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from console.core.errors import Cause, ConsoleError
 
-BUSY_TIMEOUT_S = 5.0
+# Short: the collector tries again by itself and must give a sign of life every 2 s.
+BUSY_TIMEOUT_S = 1.0
 
 MIGRATIONS: tuple[str, ...] = (
     """
