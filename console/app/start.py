@@ -118,10 +118,13 @@ def _show_and_wait(error: ConsoleError) -> None:
 
 
 def _show_and_paint(app: QApplication, window: MainWindow) -> None:
-    """Run Qt's loop until the window has been painted once (a second at most: it may start minimised)."""
+    """Run Qt's loop until the window has been painted once (a second at most: it may start minimised).
+
+    By `exit`, not `quit`: Qt 6 asks the windows before it quits, and ours refuses until it is closed.
+    """
     painted = _FirstPaint(app)
     window.installEventFilter(painted)
-    QTimer.singleShot(1000, painted, app.quit)
+    QTimer.singleShot(1000, painted, app.exit)
     window.show()
     app.exec()
     window.removeEventFilter(painted)
@@ -141,7 +144,7 @@ class _FirstPaint(QObject):
             self._seen = True
             if (mark := os.environ.get(FIRST_PAINT_MARK)) is not None:
                 _write_mark(mark)
-            QTimer.singleShot(0, self, self._app.quit)
+            QTimer.singleShot(0, self, self._app.exit)
         return super().eventFilter(watched, event)
 
 

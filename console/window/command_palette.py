@@ -35,7 +35,7 @@ def matching(commands: Iterable[Command], words: str) -> list[Command]:
 
 
 class CommandPalette(QWidget):
-    """A sheet over the window; `open` takes the commands of the moment, Escape or a click beside closes it."""
+    """A sheet over the window; `open` takes the commands of the moment, Escape or a click beside closes."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)

@@ -30,6 +30,7 @@ SEPARATOR = 15
 _NOUN = Qt.ItemDataRole.UserRole
 _ICON = Qt.ItemDataRole.UserRole + 1
 _BADGE = Qt.ItemDataRole.UserRole + 2
+_SEPARATED = Qt.ItemDataRole.UserRole + 3
 _BADGE_ICONS = {"warning": "triangle-alert"}
 SCHEMES = {"system": "System", "light": "Light", "dark": "Dark"}
 
@@ -121,15 +122,11 @@ class _NavList(QListWidget):
         self.setStyleSheet("QListWidget { background: transparent; border: none; outline: none; }")
         self._rows: dict[str, QListWidgetItem] = {}
         for item in items:
-            if item.separated:
-                line = QListWidgetItem()
-                line.setFlags(Qt.ItemFlag.NoItemFlags)
-                line.setSizeHint(QSize(0, SEPARATOR))
-                self.addItem(line)
             row = QListWidgetItem(item.title)
             row.setData(_NOUN, item.noun)
             row.setData(_ICON, item.icon)
-            row.setSizeHint(QSize(0, ROW))
+            row.setData(_SEPARATED, item.separated)
+            row.setSizeHint(QSize(0, ROW + (SEPARATOR if item.separated else 0)))
             self.addItem(row)
             self._rows[item.noun] = row
         repaint_on_change(self.viewport())
@@ -151,11 +148,10 @@ class _NavDelegate(QStyledItemDelegate):
     ) -> None:
         look = theme()
         rect = QRectF(option.rect)
-        noun = index.data(_NOUN)
-        if not noun:
-            line = QRectF(rect.left() + 18, rect.center().y() - 1, rect.width() - 36, 1)
+        if index.data(_SEPARATED):
+            line = QRectF(rect.left() + 18, rect.top() + SEPARATOR // 2, rect.width() - 36, 1)
             painter.fillRect(line, look.color("border"))
-            return
+            rect.setTop(rect.top() + SEPARATOR)
         state = option.state
         selected = bool(state & QStyle.StateFlag.State_Selected)
         focused = bool(state & QStyle.StateFlag.State_HasFocus)
