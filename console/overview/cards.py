@@ -1,0 +1,97 @@
+"""The four numbers on top of the overview. A number that is not known is a dash, never 0."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QHBoxLayout, QWidget
+
+from console.overview.model import Slot, WorkersSeen
+from console.overview.service import OverviewSnapshot
+from console.widgets.panel import Card
+from console.widgets.text import duration_text, number_text
+
+SLOTS_SHOWN = 12
+
+
+class CardRow(QWidget):
+    """`Workers online`, `Tasks per minute`, `Failed per minute`, `Waiting`."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._workers = Card("Workers online")
+        self._tasks = Card("Tasks per minute")
+        self._failed = Card("Failed per minute")
+        self._waiting = Card("Waiting")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(12)
+        for card in (self._workers, self._tasks, self._failed, self._waiting):
+            layout.addWidget(card, 1)
+
+    def show_snapshot(self, snapshot: OverviewSnapshot) -> None:
+        """Show what is known now."""
+        self._show_workers(snapshot.workers)
+        live = snapshot.attached
+        rates = snapshot.rates
+        usual = "" if rates.tasks_usual is None else f"usually {number_text(round(rates.tasks_usual))}"
+        self._tasks.set_value(
+            number_text(round(rates.tasks)) if live and rates.tasks is not None else None, sub=usual
+        )
+        self._tasks.set_series([_ended(slot) for slot in snapshot.slots], color="in")
+        self._show_failed(snapshot)
+        queues = snapshot.queues
+        sub = ""
+        if queues is not None and queues.oldest_s is not None and queues.waiting:
+            where = f", in {queues.oldest_queue}" if queues.oldest_queue else ""
+            sub = f"oldest {duration_text(queues.oldest_s)}{where}"
+        waiting = None if queues is None or queues.waiting is None else number_text(queues.waiting)
+        self._waiting.set_value(waiting if live else None, sub=sub)
+        self._waiting.set_series(snapshot.waiting, color="in")
+
+    def _show_failed(self, snapshot: OverviewSnapshot) -> None:
+        rates = snapshot.rates
+        usual = "" if rates.failed_usual is None else f"usually {_rate(rates.failed_usual)}"
+        rising = rates.failures_rise
+        self._failed.set_value(
+            _rate(rates.failed) if snapshot.attached and rates.failed is not None else None,
+            sub=usual,
+            tone="error" if rising else "muted",
+            icon="arrow-up" if rising else None,
+        )
+        series = [None if slot.failed is None else float(slot.failed) for slot in snapshot.slots]
+        self._failed.set_series(series, color="failed")
+
+    def _show_workers(self, workers: WorkersSeen | None) -> None:
+        if workers is None:
+            self._workers.set_value(None)
+            self._workers.set_slots([])
+            return
+        sub, tone, icon = "", "muted", None
+        if workers.offline:
+            sub, tone, icon = _told(workers.offline, "offline"), "error", "circle-off"
+        elif workers.late:
+            sub, tone, icon = _told(workers.late, "late"), "warning", "clock-alert"
+        self._workers.set_value(
+            str(len(workers.online)),
+            suffix=f"of {workers.known}" if workers.known > len(workers.online) else "",
+            sub=sub,
+            tone=tone,
+            icon=icon,
+        )
+        slots = (
+            ["ok"] * len(workers.online) + ["warning"] * len(workers.late) + ["error"] * len(workers.offline)
+        )
+        self._workers.set_slots(slots if len(slots) <= SLOTS_SHOWN else [])
+
+
+def _told(names: tuple[str, ...], state: str) -> str:
+    return f"{names[0]} is {state}" if len(names) == 1 else f"{len(names)} workers are {state}"
+
+
+def _rate(value: float) -> str:
+    return number_text(round(value)) if value >= 10 else f"{value:.1f}".removesuffix(".0")
+
+
+def _ended(slot: Slot) -> float | None:
+    if slot.succeeded is None:
+        return None
+    return float(slot.succeeded + (slot.failed or 0) + (slot.retried or 0) + (slot.other or 0))

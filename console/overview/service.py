@@ -1,0 +1,235 @@
+"""The overview over time: what other features tell it, and one short reading of the history now and then.
+
+Features do not know each other; the composition root connects their happenings to the `on_...` methods
+here, each of which takes a plain value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from console.broker.session import Session
+from console.core.clock import Clock
+from console.core.errors import ConsoleError
+from console.core.happening import Happening
+from console.core.spawn import Tasks
+from console.history.model import CollectorSummary
+from console.overview.gateway import HistoryOverview, OverviewHistory
+from console.overview.model import (
+    Attention,
+    HistoryRead,
+    QueuesSeen,
+    Rates,
+    SchedulesSeen,
+    Slot,
+    Span,
+    StreamSeen,
+    WorkersSeen,
+    attention_of,
+    rates_of,
+    slots_of,
+)
+
+HIDDEN_S = 30.0
+WAITING_EVERY_S = 5.0
+WAITING_KEPT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewSnapshot:
+    """Everything the page shows. `attached` False: no connection is open, numbers are of the last one.
+
+    `as_of`: when the history was last read with success (aware UTC). `waiting` are the last depths of all
+    queues together, oldest first, about one in 5 s. `durations` are the slots of runtime and wait: those of
+    task `name` when one was chosen.
+    """
+
+    attached: bool = False
+    as_of: datetime | None = None
+    error: ConsoleError | None = None
+    span: Span = Span.HOUR
+    name: str | None = None
+    read: bool = False
+    slots: tuple[Slot, ...] = ()
+    durations: tuple[Slot, ...] = ()
+    rates: Rates = field(default_factory=lambda: Rates(None, None, None, None))
+    history: HistoryRead = field(default_factory=HistoryRead)
+    workers: WorkersSeen | None = None
+    queues: QueuesSeen | None = None
+    waiting: tuple[float, ...] = ()
+    attention: tuple[Attention, ...] = ()
+    offer_stack: bool = False
+
+
+class OverviewService:
+    """One per console."""
+
+    def __init__(self, *, clock: Clock, history: Callable[[Path], OverviewHistory] = HistoryOverview) -> None:
+        self._clock = clock
+        self._make_history = history
+        self.snapshot = OverviewSnapshot()
+        self.changed: Happening[OverviewSnapshot] = Happening()
+        self._tasks = Tasks("overview")
+        self._session: Session | None = None
+        self._history: OverviewHistory | None = None
+        self._wake = asyncio.Event()
+        self._visible = False
+        self._schedules: SchedulesSeen | None = None
+        self._stream: StreamSeen | None = None
+        self._change: int | None = None
+        self._read_change: tuple[int | None, int] | None = None
+        self._waiting: deque[float] = deque(maxlen=WAITING_KEPT)
+        self._waiting_noted_s = float("-inf")
+
+    # --- Following the connection ------------------------------------------------------------------------
+
+    def attach(self, session: Session) -> None:
+        """A connection was opened: forget the last one's numbers and read this one's history."""
+        self._session = session
+        self._history = self._make_history(session.history_file)
+        self._wake = asyncio.Event()
+        self._schedules = self._stream = self._change = self._read_change = None
+        self._waiting.clear()
+        before = self.snapshot
+        self._publish(OverviewSnapshot(attached=True, span=before.span, offer_stack=before.offer_stack))
+        self._tasks.start(self._poll(session, self._history), name="poll")
+
+    async def detach(self) -> None:
+        """The connection is closed: the numbers stay, marked by their time; nothing needs attention."""
+        await self._tasks.aclose()
+        session, history = self._session, self._history
+        self._session = self._history = None
+        if session is not None and history is not None:
+            try:
+                await session.history.run(history.close, timeout_s=2.0)
+            except ConsoleError:
+                pass  # a read-only connection that a stuck lane keeps does no harm
+        self._publish(replace(self.snapshot, attached=False, workers=None, queues=None, attention=()))
+
+    def set_visible(self, visible: bool) -> None:
+        self._visible = visible
+        if visible:
+            self._wake.set()
+
+    def refresh(self) -> None:
+        """Read the history now."""
+        self._read_change = None
+        self._wake.set()
+
+    def set_span(self, span: Span) -> None:
+        self._publish(replace(self.snapshot, span=span))
+        self.refresh()
+
+    def set_name(self, name: str | None) -> None:
+        """Narrow runtime and wait to one task name; None is all."""
+        self._publish(replace(self.snapshot, name=name))
+        self.refresh()
+
+    # --- What other features tell, connected by the composition root --------------------------------------
+
+    def on_summary(self, summary: CollectorSummary) -> None:
+        """The collector has stored something."""
+        stream = StreamSeen(summary.state, summary.error, summary.malformed)
+        self._change = summary.change
+        if stream != self._stream:
+            self._stream = stream
+            self._judge()
+
+    def on_workers(self, workers: WorkersSeen) -> None:
+        if self._session is not None and workers != self.snapshot.workers:
+            self._judge(workers=workers)
+
+    def on_queues(self, queues: QueuesSeen) -> None:
+        if self._session is None:
+            return
+        now_s = self._clock.monotonic_s()
+        if queues.waiting is not None and now_s - self._waiting_noted_s >= WAITING_EVERY_S:
+            self._waiting.append(float(queues.waiting))
+            self._waiting_noted_s = now_s
+        elif queues == self.snapshot.queues:
+            return
+        self._judge(queues=queues)
+
+    def on_schedules(self, schedules: SchedulesSeen) -> None:
+        if schedules != self._schedules:
+            self._schedules = schedules
+            self._judge()
+
+    def offer_stack(self, offer: bool) -> None:
+        """Whether the page offers to start the local stack: it is the chosen connection and it is down."""
+        self._publish(replace(self.snapshot, offer_stack=offer))
+
+    # --- Reading -----------------------------------------------------------------------------------------
+
+    async def _poll(self, session: Session, history: OverviewHistory) -> None:
+        while True:
+            self._wake.clear()
+            span, name = self.snapshot.span, self.snapshot.name
+            if self._worth_reading():
+                await self._read(session, history, span, name)
+            pause_s = span.every_s if self._visible else HIDDEN_S
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause_s)
+            except TimeoutError:
+                pass
+
+    def _worth_reading(self) -> bool:
+        """Whether the history has changed or a new minute has begun since the last reading."""
+        key = (self._change, int(self._clock.now().timestamp() // 60))
+        if self._change is not None and key == self._read_change:
+            return False
+        self._read_change = key
+        return True
+
+    async def _read(self, session: Session, history: OverviewHistory, span: Span, name: str | None) -> None:
+        try:
+            read = await session.history.run(history.read, span, name)
+        except ConsoleError as error:
+            self._read_change = None
+            self._publish(replace(self.snapshot, error=error))
+            return
+        if (span, name) != (self.snapshot.span, self.snapshot.name):
+            return  # chosen otherwise meanwhile; the next round reads it
+        now = self._clock.now()
+        slots = slots_of(read.minutes, span.slot_minutes)
+        self.snapshot = replace(
+            self.snapshot,
+            as_of=now,
+            error=None,
+            read=True,
+            slots=slots,
+            durations=slots if read.named is None else slots_of(read.named, span.slot_minutes),
+            rates=rates_of(read.minutes, now),
+            history=read,
+        )
+        self._judge()
+
+    def _judge(self, *, workers: WorkersSeen | None = None, queues: QueuesSeen | None = None) -> None:
+        """Work out what needs attention, and tell."""
+        if self._session is None:
+            return
+        before = self.snapshot
+        workers = workers if workers is not None else before.workers
+        queues = queues if queues is not None else before.queues
+        attention = attention_of(
+            workers=workers,
+            queues=queues,
+            schedules=self._schedules,
+            stream=self._stream,
+            history=before.history,
+            now=self._clock.now(),
+        )
+        self.snapshot = replace(
+            before, workers=workers, queues=queues, waiting=tuple(self._waiting), attention=attention
+        )
+        self.changed.emit(self.snapshot)
+
+    def _publish(self, snapshot: OverviewSnapshot) -> None:
+        if snapshot != self.snapshot:
+            self.snapshot = snapshot
+            self.changed.emit(snapshot)

@@ -1,0 +1,99 @@
+"""The Overview page on a service whose history is in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication
+
+from console.broker.address import BrokerAddress
+from console.broker.session import Session
+from console.core.connection import ConnectionInfo, Environment
+from console.core.errors import ConsoleError
+from console.overview.model import HistoryRead, Span
+from console.overview.page import OverviewPage
+from console.overview.service import OverviewService
+from console.overview.view_model import OverviewViewModel
+from tests.unit.overview.samples import NOON
+
+
+class StillClock:
+    """A clock that goes only when told."""
+
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic_s(self) -> float:
+        return self.at.timestamp()
+
+
+class MemoryHistory:
+    def __init__(self) -> None:
+        self.answer = HistoryRead()
+        self.failing: ConsoleError | None = None
+        self.asked: list[tuple[Span, str | None]] = []
+        self.closed = False
+
+    def read(self, span: Span, name: str | None) -> HistoryRead:
+        self.asked.append((span, name))
+        if self.failing is not None:
+            raise self.failing
+        return self.answer
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class World:
+    """The page and everything under it; `async with` closes it."""
+
+    def __init__(self) -> None:
+        self.clock = StillClock()
+        self.history = MemoryHistory()
+        self.started = 0
+        self.went: list[tuple[str, str]] = []
+        self.session = Session(
+            info=ConnectionInfo("c", "Shop staging", Environment.STAGING),
+            address=BrokerAddress("127.0.0.1", 1),
+            schedules_url=None,
+            history_file=Path("nowhere"),
+            clock=self.clock,
+        )
+        self.service = OverviewService(clock=self.clock, history=lambda _path: self.history)
+        self.view_model = OverviewViewModel(self.service, start_stack=self._start)
+        self.page = OverviewPage(self.view_model, navigate=self._go)
+
+    def _start(self) -> None:
+        self.started += 1
+
+    def _go(self, noun: str, query: str = "") -> None:
+        self.went.append((noun, query))
+
+    async def __aenter__(self) -> World:
+        self.page.resize(1088, 732)
+        self.page.show()
+        self.page.activate()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self.page.deactivate()
+        await self.service.detach()
+        await self.view_model.aclose()
+        await self.session.aclose()
+        self.page.close()
+        self.page.deleteLater()
+
+    async def until(self, true: Callable[[], bool], within_s: float = 5.0) -> None:
+        """Let Qt and asyncio go on until something is so."""
+        deadline = time.monotonic() + within_s
+        while not true():
+            assert time.monotonic() < deadline, self.service.snapshot
+            QCoreApplication.processEvents()
+            await asyncio.sleep(0.005)
