@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,12 +56,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Peek:
-    """What waits in a queue, next first. `complete_to` messages were asked for; `total` wait in all."""
+    """What waits in a queue, next first; `total` wait in all. `sent` tells when, by task id, where known."""
 
     queue: str
     messages: tuple[Message, ...]
     total: int
     as_of: datetime
+    sent: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def decode_message(raw: bytes, *, position: int, bucket: int) -> Message:

@@ -131,6 +131,11 @@ class QueuesService:
         self._memory = _Memory()
         self._publish(QueuesSnapshot())
 
+    @property
+    def attached(self) -> bool:
+        """Whether a connection is open, up or not."""
+        return self._session is not None
+
     def set_visible(self, visible: bool) -> None:
         """Whether somebody looks at the page."""
         self._visible = visible
@@ -163,7 +168,8 @@ class QueuesService:
         messages, total = await session.queues.run(
             lambda: queues.peek(queue, count=PEEK_COUNT), key=("peek", queue)
         )
-        return Peek(queue, messages, total, self._clock.now())
+        sent = await self._sent([message.id for message in messages if message.id])
+        return Peek(queue, messages, total, self._clock.now(), sent)
 
     # The watch: one coroutine, one reading at a time.
 
@@ -231,11 +237,10 @@ class QueuesService:
         memory.depths = depths
         if self._visible:
             memory.heads.note(depths.heads, now_s)
-            memory.sent = await self._sent(depths)
+            memory.sent = await self._sent([head.task_id for head in depths.heads if head.task_id])
         self._show(depths, at_s=now_s, names=question.queues)
 
-    async def _sent(self, depths: Depths) -> Mapping[str, datetime]:
-        ids = [head.task_id for head in depths.heads if head.task_id]
+    async def _sent(self, ids: Sequence[str]) -> Mapping[str, datetime]:
         if self._sent_at is None or not ids:
             return {}
         try:

@@ -144,6 +144,11 @@ class WorkersService:
         self._forget()
         self._publish()
 
+    @property
+    def attached(self) -> bool:
+        """Whether a connection is open, up or not."""
+        return self._session is not None
+
     def set_visible(self, visible: bool) -> None:
         """Whether somebody looks at the page."""
         self._visible = visible
