@@ -40,9 +40,9 @@ SHOWN_EVERY_MS = 100
 NAME_COLUMNS = [
     Column("task", "Task", stretch=1, kind="name", sortable=False),
     Column("runs", "Runs", width=80, kind="number", sortable=False),
-    Column("failed", "Failed", width=166, kind="number", sortable=False),
-    Column("p95", "p95", width=72, kind="number", sortable=False),
-    Column("p99", "p99", width=72, kind="number", sortable=False),
+    Column("failed", "Failed", width=160, kind="number", sortable=False),
+    Column("p95", "p95", width=82, kind="number", sortable=False),
+    Column("p99", "p99", width=82, kind="number", sortable=False),
 ]
 ATTENTION_COLUMNS = [
     Column("severity", "Severity", width=98, kind="state", sortable=False),
@@ -87,6 +87,8 @@ class OverviewPage(Page):
         self._names_stack = TableStack(self._names, framed=False)
         self._attention = DataTable("Attention", ATTENTION_COLUMNS, framed=False)
         self._attention_stack = TableStack(self._attention, framed=False)
+        self._no_names = EmptyState("list-checks", "No tasks yet")
+        self._no_attention = EmptyState("circle-check", "Nothing needs attention")
         self._errors = Badge("0", tone="error")
         self._warnings = Badge("0", tone="warning")
         self._lay_out()
@@ -133,6 +135,7 @@ class OverviewPage(Page):
         panel = Panel("Slowest and most failing tasks")
         panel.add_head_right(self._ranking)
         panel.set_content(self._names_stack)
+        self._names_stack.show_empty(self._no_names)
         return panel
 
     def _attention_panel(self) -> Panel:
@@ -143,6 +146,7 @@ class OverviewPage(Page):
         activity.clicked.connect(lambda: self._navigate("activity"))
         panel.add_head_right(activity)
         panel.set_content(self._attention_stack)
+        self._attention_stack.show_empty(self._no_attention)
         return panel
 
     def _connect(self) -> None:
@@ -245,18 +249,15 @@ class OverviewPage(Page):
             )
             self._name.set_current(chosen)
         self._names.set_rows([_name_row(stat, stats, ambiguous) for stat in stats])
+        snapshot = self._view_model.snapshot
         if stats:
             self._names_stack.show_rows()
-        elif not self._view_model.snapshot.read:
-            self._names_stack.show_loading() if self._view_model.snapshot.attached else self._show_no_names()
+        elif snapshot.attached and not snapshot.read:
+            self._names_stack.show_loading()
         else:
-            self._show_no_names()
-
-    def _show_no_names(self) -> None:
-        span = self._view_model.snapshot.span.words
-        self._names_stack.show_empty(
-            EmptyState("list-checks", "No tasks yet", f"No task ended in the last {span}.")
-        )
+            lately = snapshot.span.words.removeprefix("1 ")
+            self._no_names.set("list-checks", "No tasks yet", f"No task ended in the last {lately}.")
+            self._names_stack.show_empty(self._no_names)
 
     def _show_attention(self) -> None:
         model = self._view_model
@@ -271,16 +272,14 @@ class OverviewPage(Page):
         self._attention.set_rows([_attention_row(row) for row in rows])
         if rows:
             self._attention_stack.show_rows()
-        elif model.snapshot.attached:
-            self._attention_stack.show_empty(
-                EmptyState(
-                    "circle-check", "Nothing needs attention", "Workers, queues and schedules are well."
-                )
-            )
+            return
+        if model.snapshot.attached:
+            reason = "Nothing that is known of workers, queues and schedules is wrong."
+            self._no_attention.set("circle-check", "Nothing needs attention", reason)
         else:
-            self._attention_stack.show_empty(
-                EmptyState("plug", "No connection is open", "Connect to see what needs attention.")
-            )
+            reason = "Connect to see what needs attention."
+            self._no_attention.set("plug", "No connection is open", reason)
+        self._attention_stack.show_empty(self._no_attention)
 
     def _show_badge(self) -> None:
         model = self._view_model

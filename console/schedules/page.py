@@ -43,6 +43,7 @@ class SchedulesPage(Page):
         self._banner = Banner()
         self._table = DataTable("Schedules", COLUMNS, local_sort=True, multi=True)
         self._stack = TableStack(self._table)
+        self._empty = EmptyState("calendar-clock", "No schedules yet")
         self._detail = DetailPanel()
         self._tick = QTimer(self)
         self._tick.setInterval(TICK_MS)
@@ -60,6 +61,7 @@ class SchedulesPage(Page):
             header.add_action(button)
         panel = Panel()
         panel.set_content(self._stack)
+        self._stack.show_empty(self._empty)
         body = QVBoxLayout()
         body.setSpacing(8)
         body.addWidget(panel, 1)
@@ -80,6 +82,7 @@ class SchedulesPage(Page):
         self._run_now.clicked.connect(model.run_now)
         self._undo.clicked.connect(model.undo)
         self._banner.action_clicked.connect(model.refresh)
+        self._empty.action_clicked.connect(lambda: self.open_query(""))
         self._table.check_toggled.connect(lambda key, wanted: model.switch([int(key)], enabled=wanted))
         self._table.selection_changed.connect(lambda keys: model.select([int(key) for key in keys]))
         self._tick.timeout.connect(self._show_rows)
@@ -140,26 +143,21 @@ class SchedulesPage(Page):
         snapshot = model.snapshot
         self._table.set_rows([])
         self._search.set_hint("")
+        empty: tuple[str, str, str]
         if not snapshot.configured:
-            title = "No schedules database"
             reason = "This connection names no database with django-celery-beat's tables."
-            self._stack.show_empty(EmptyState("database", title, reason))
+            empty = ("database", "No schedules database", reason)
         elif snapshot.rows is None and snapshot.error is None:
             self._stack.show_loading()
+            return
         elif snapshot.rows is None:
-            self._stack.show_empty(
-                EmptyState("database", "Nothing could be read", "The reason stands above the table.")
-            )
+            empty = ("database", "Nothing could be read", "The reason stands above the table.")
         elif model.search:
-            empty = EmptyState(
-                "search", "No schedules match", "No schedule holds all of these words.", action="Clear search"
-            )
-            empty.action_clicked.connect(lambda: self.open_query(""))
-            self._stack.show_empty(empty)
+            empty = ("search", "No schedules match", "No schedule holds all of these words.")
         else:
-            self._stack.show_empty(
-                EmptyState("calendar-clock", "No schedules yet", "This database has no periodic tasks.")
-            )
+            empty = ("calendar-clock", "No schedules yet", "This database has no periodic tasks.")
+        self._empty.set(*empty, action="Clear search" if empty[0] == "search" else None)
+        self._stack.show_empty(self._empty)
 
     def _show_banner(self) -> None:
         snapshot = self._view_model.snapshot
