@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from console.core.errors import Cause, ConsoleError
+from console.history.ids import pack_id
 from console.history.marks import CODE_OF
 from console.history.model import TaskRow, TaskState
 
@@ -53,9 +54,10 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place after a row: its sort value and its rowid."""
+    """The place after a row: its sort value, its instant (the second criterion) and its rowid."""
 
     value: str | float | int | bytes
+    at: float
     rowid: int
 
 
@@ -88,7 +90,7 @@ class TaskQuery:
 
     def cursor(self, row: TaskRow) -> Cursor:
         """The place after `row` in this order."""
-        return Cursor(sort_value(self.sort, row), row.rowid)
+        return Cursor(sort_value(self.sort, row), _at(row), row.rowid)
 
 
 class QueryError(ConsoleError):
@@ -200,10 +202,13 @@ def quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
+def _at(row: TaskRow) -> float:
+    at = row.received or row.sent or row.started or row.ended
+    return at.timestamp() if at is not None else 0.0
+
+
 def sort_value(sort: Sort, row: TaskRow) -> str | float | int | bytes:
     """What the database compares when it sorts by `sort`."""
-    from console.history.ids import pack_id
-
     match sort:
         case Sort.STATE:
             return CODE_OF[row.state]
@@ -216,8 +221,7 @@ def sort_value(sort: Sort, row: TaskRow) -> str | float | int | bytes:
         case Sort.QUEUE:
             return row.queue or ""
         case Sort.RECEIVED:
-            at = row.received or row.sent or row.started or row.ended
-            return at.timestamp() if at is not None else 0.0
+            return _at(row)
         case Sort.WAITED:
             return -1.0 if row.waited_s is None else row.waited_s
         case Sort.RUNTIME:

@@ -52,7 +52,8 @@ from console.history.statements import (
 from console.history.writer import WORKER_COLUMNS, gap_from, worker_from
 
 STATEMENT_LIMIT_S = 3.0
-COUNTED_AT_MOST = 50_000
+COUNTED_AT_MOST = 20_000
+FEW = 10_000
 NEW_AT_MOST = 1000
 FAMILY_AT_MOST = 300
 FAILURES_GROUPED = 5000
@@ -84,7 +85,8 @@ class HistoryReader:
         where = self._condition(query)
         if where.nothing:
             return []
-        return [task_row(row) for row in self._all(*page_statement(query, where, after, limit))]
+        statement = page_statement(query, where, after, limit, few_states=self._few(where))
+        return [task_row(row) for row in self._all(*statement)]
 
     def newer(self, query: TaskQuery, top: TaskRow) -> int:
         """How many rows of `query` stand before `top`, up to 1,000."""
@@ -292,6 +294,13 @@ class HistoryReader:
     def _condition(self, query: TaskQuery, *, states: bool = True) -> Condition:
         highest = self._all("SELECT max(rowid) FROM tasks")[0][0] or 0
         return condition(query, words=self._words, now=self._now(), highest_rowid=highest, states=states)
+
+    def _few(self, where: Condition) -> bool:
+        wanted = where.branches.get("state")
+        if wanted is None:
+            return False
+        totals = self.totals()
+        return sum(totals[STATE_CODES[code]] for code in wanted) <= FEW
 
     def _words(self, kind: str) -> list[str]:
         return [row[0] for row in self._all("SELECT word FROM words WHERE kind = ? ORDER BY word", [kind])]

@@ -32,6 +32,7 @@ SORT_COLUMNS: dict[Sort, str] = {
     Sort.RUNTIME: "runtime",
     Sort.RETRIES: "retries",
 }
+SECOND_BY_INSTANT = frozenset({"state", "name", "worker", "queue"})
 _WORD_FIELDS = {
     Field.NAME: ("task", "name"),
     Field.WORKER: ("worker", "worker"),
@@ -80,22 +81,30 @@ def condition(
 
 
 def page_statement(
-    query: TaskQuery, where: Condition, after: Cursor | None, limit: int
+    query: TaskQuery, where: Condition, after: Cursor | None, limit: int, *, few_states: bool = False
 ) -> tuple[str, list[Any]]:
-    """The rows of a page: one index-led branch per alternative, merged."""
+    """The rows of a page: along the index of the sorted column, or one index-led branch per alternative.
+
+    `few_states`: the wanted states have so few tasks that finding those and sorting them is cheapest.
+    """
     column = SORT_COLUMNS[query.sort]
     direction, compare = ("DESC", "<") if query.descending else ("ASC", ">")
-    order = f"ORDER BY {column} {direction}, rowid {direction} LIMIT {int(limit)}"
-    keyset = "" if after is None else f" AND ({column}, rowid) {compare} (?, ?)"
-    keys = [] if after is None else [after.value, after.rowid]
+    # The indexes on words and states go on by instant, so that is the second criterion there.
+    second = column in SECOND_BY_INSTANT
+    key = (column, "at", "rowid") if second else (column, "rowid")
+    keys: list[Any] = []
+    if after is not None:
+        keys = [after.value, after.at, after.rowid] if second else [after.value, after.rowid]
+    unled = "+" if few_states and query.sort is not Sort.RECEIVED else ""
+    order = f"ORDER BY {unled}{f' {direction}, '.join(key)} {direction} LIMIT {int(limit)}"
+    keyset = f" AND ({unled}{', '.join(key)}) {compare} ({', '.join('?' * len(key))})" if keys else ""
     leader = _leader(where) if query.sort is Sort.RECEIVED else None
-    rest, rest_values = _rest(where, leader)
     if leader is None:
-        # The unary plus keeps SQLite from leading by a filter and sorting everything it finds.
-        statement = f"SELECT {COLUMNS} FROM tasks WHERE {rest or '1'}{keyset} {order}"  # noqa: S608
-        return statement, [*rest_values, *keys]
+        rest, values = _rest(where, None, led_by_state=bool(unled))
+        return f"SELECT {COLUMNS} FROM tasks WHERE {rest or '1'}{keyset} {order}", [*values, *keys]  # noqa: S608
+    rest, rest_values = _rest(where, leader)
     branches: list[str] = []
-    values: list[Any] = []
+    values = []
     for value in where.branches[leader]:
         clause = f"{leader} = ?{f' AND {rest}' if rest else ''}{keyset}"
         branches.append(f"SELECT * FROM (SELECT {COLUMNS}, at AS key FROM tasks WHERE {clause} {order})")  # noqa: S608
@@ -123,11 +132,13 @@ def _leader(where: Condition) -> str | None:
     return None
 
 
-def _rest(where: Condition, leader: str | None) -> tuple[str, list[Any]]:
+def _rest(where: Condition, leader: str | None, *, led_by_state: bool = False) -> tuple[str, list[Any]]:
+    """Everything but the leading column. The unary plus keeps SQLite from choosing another index."""
     parts, values = list(where.parts), list(where.values)
     for column, alternatives in where.branches.items():
         if column != leader:
-            parts.append(f"+{column} IN ({', '.join('?' * len(alternatives))})")
+            plus = "" if led_by_state and column == "state" else "+"
+            parts.append(f"{plus}{column} IN ({', '.join('?' * len(alternatives))})")
             values += alternatives
     return " AND ".join(parts), values
 
