@@ -10,7 +10,11 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from heapq import merge
+from operator import itemgetter
+from pathlib import Path
 
+from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
 from console.stack.model import LogEntry, LogReader
 
@@ -27,7 +31,8 @@ class LogBook:
 
     def __init__(self) -> None:
         self.added: Happening[list[LogEntry]] = Happening()
-        self._entries: dict[str, deque[LogEntry]] = {}
+        self._entries: dict[str, deque[tuple[int, LogEntry]]] = {}
+        self._number = 0
         self._readers: dict[str, LogReader] = {}
         self._tails: dict[str, deque[str]] = {}
         self._new: list[LogEntry] = []
@@ -45,7 +50,9 @@ class LogBook:
         arrived = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
         reader = self._readers[source]
         entries = [reader.read(line, arrived) for line in lines]
-        self._entries.setdefault(source, deque(maxlen=KEPT_LINES)).extend(entries)
+        kept = self._entries.setdefault(source, deque(maxlen=KEPT_LINES))
+        kept.extend(enumerate(entries, self._number))
+        self._number += len(entries)
         self._tails[source].extend(lines)
         self._new += entries
         if self._timer is None:
@@ -57,10 +64,10 @@ class LogBook:
         self.add(source, [f"… {lines:,} more {noun} in the log file"])
 
     def entries(self, source: str | None = None) -> list[LogEntry]:
-        """The entries of `source`, oldest first, or of all (sorted by time of day within what is kept)."""
+        """The entries of `source`, or of all, in the order in which they came."""
         if source is not None:
-            return list(self._entries.get(source, ()))
-        return [entry for entries in self._entries.values() for entry in entries]
+            return [entry for _, entry in self._entries.get(source, ())]
+        return [entry for _, entry in merge(*self._entries.values(), key=itemgetter(0))]
 
     def tail(self, source: str) -> list[str]:
         """The last raw lines of the process that writes as `source`, or wrote last."""
@@ -95,3 +102,19 @@ class LineWatch:
 
     async def wait(self) -> None:
         await self._seen.wait()
+
+
+def save_log(path: Path, entries: Sequence[LogEntry]) -> None:
+    """Write entries as text. Blocking. Raises `ConsoleError`."""
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            for entry in entries:
+                head = "" if entry.continuation else f"{entry.time} {entry.source} {entry.level} "
+                file.write(f"{head}{entry.text}\n")
+    except OSError as error:
+        raise ConsoleError(
+            "The log could not be saved",
+            detail=f"{path}: {error.strerror or error}.",
+            remedy="Choose another folder.",
+            cause=Cause.NOT_PERMITTED,
+        ) from error

@@ -13,6 +13,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 from console.broker.address import BrokerAddress
 from console.core.clock import Clock
@@ -24,7 +25,7 @@ from console.core.notices import Level, NoticeBoard
 from console.core.operations import Danger, Operation, Subject
 from console.core.spawn import Tasks
 from console.stack.gateway import LocalMachine
-from console.stack.logs import LogBook
+from console.stack.logs import LogBook, save_log
 from console.stack.mail import read_mails
 from console.stack.model import (
     DEMO_RATES,
@@ -54,6 +55,7 @@ log = logging.getLogger(__name__)
 PORT_TRIES = 3
 FIRST_TASK_WITHIN_S = 12.0
 FIRST_TASK_POLL_S = 0.1
+BACKLOG_S = 2.0
 SAMPLE_SEEN_S = 2.0
 SAMPLE_UNSEEN_S = 5.0
 SAMPLES = 60
@@ -91,7 +93,8 @@ class StackService:
         self.broker_leaving: Happening[None] = Happening()
         self.options = WorkerOptions()
         self.task_succeeded = task_succeeded
-        self._clock = clock
+        self.zone = ""
+        self.clock = clock
         self._notices = notices
         self._environ = dict(os.environ if environ is None else environ)
         self._machine = machine or LocalMachine(self.files)
@@ -107,6 +110,7 @@ class StackService:
         self._active: set[str] = set()
         self._running: asyncio.Task[str] | None = None
         self._stopping = asyncio.Lock()
+        self._broker_told = False
         self._traffic: KeptProcess | None = None
         self._visible = False
         self._look = asyncio.Event()
@@ -145,6 +149,7 @@ class StackService:
     async def load(self) -> None:
         """Read the kept worker options; once, at start-up."""
         self.options = await self._lane.run(self._machine.load_options)
+        self.zone = await self._lane.run(self._machine.zone)
         self._schedules = await self._lane.run(self._machine.schedules)
         self._steps.reset(self.options, self._schedules)
 
@@ -178,9 +183,9 @@ class StackService:
         if self._running is not None and self.snapshot.state is StackState.STARTING:
             self.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
-        began_s = self._clock.monotonic_s()
+        began_s = self.clock.monotonic_s()
         await self._stop_all(wait_for_tasks=wait_for_tasks)
-        return f"Stopped in {self._clock.monotonic_s() - began_s:.1f} s"
+        return f"Stopped in {self.clock.monotonic_s() - began_s:.1f} s"
 
     def force(self) -> None:
         """Wait no longer for running tasks."""
@@ -230,15 +235,13 @@ class StackService:
             await self._stop_all()
         return f"{name} stopped"
 
-    async def restart_service(self, name: ServiceName) -> str:
+    async def restart_service(self, name: ServiceName, *, wait_for_tasks: bool = False) -> str:
         """Stop and start one service; the console's own connection stays."""
         services = await self._session()
-        began_s = self._clock.monotonic_s()
-        if name is ServiceName.WORKER:
-            await self.active_tasks()
-        await services[name].stop(COLD if name is ServiceName.WORKER and self._active else None)
+        began_s = self.clock.monotonic_s()
+        await self._stop_one(services, name, wait_for_tasks=wait_for_tasks, leaving=False)
         await self.start_service(name)
-        return f"{name} restarted, ready in {self._clock.monotonic_s() - began_s:.1f} s"
+        return f"{name} restarted, ready in {self.clock.monotonic_s() - began_s:.1f} s"
 
     # Options, demo traffic, mail
 
@@ -284,6 +287,12 @@ class StackService:
         self._update(demo_rate=rate)
         return f"Demo traffic: {rate}"
 
+    async def save_log(self, path: Path) -> int:
+        """Write what the logs hold to `path`; returns the number of lines. Raises `ConsoleError`."""
+        entries = self.log.entries()
+        await self._lane.run(save_log, path, entries)
+        return len(entries)
+
     async def mails(self, limit: int = 200) -> list[Mail]:
         """The newest mails that the project has sent, newest first."""
         return await self._lane.run(read_mails, self.files.mail, limit, key="mails")
@@ -299,10 +308,14 @@ class StackService:
             "Stop local stack", "local stack", lambda: self.stop(wait_for_tasks=wait_for_tasks)
         )
 
-    def service_operation(self, verb: str, name: ServiceName) -> Operation:
-        """`verb` is "Start", "Stop" or "Restart"."""
-        acts = {"Start": self.start_service, "Stop": self.stop_service, "Restart": self.restart_service}
-        return self._operation(f"{verb} service", name.value, lambda: acts[verb](name))
+    def service_operation(self, verb: str, name: ServiceName, *, wait_for_tasks: bool = False) -> Operation:
+        """`verb` is "Start", "Stop" or "Restart"; running tasks only matter to the worker."""
+        acts: dict[str, Callable[[], Awaitable[str]]] = {
+            "Start": lambda: self.start_service(name),
+            "Stop": lambda: self.stop_service(name, wait_for_tasks=wait_for_tasks),
+            "Restart": lambda: self.restart_service(name, wait_for_tasks=wait_for_tasks),
+        }
+        return self._operation(f"{verb} service", name.value, acts[verb])
 
     def traffic_operation(self, rate: str) -> Operation:
         return self._operation("Set demo traffic", rate, lambda: self.set_demo_rate(rate))
@@ -332,7 +345,7 @@ class StackService:
     # Starting
 
     async def _start(self) -> str:
-        began_s = self._clock.monotonic_s()
+        began_s = self.clock.monotonic_s()
         self._failure = None
         self._update(state=StackState.STARTING, started_s=began_s, took_s=None, cleaned="")
         self._steps.reset(self.options, self._schedules)
@@ -355,7 +368,7 @@ class StackService:
         except ConsoleError as error:
             self._fail(failure_of(self._failing_step(), error))
             raise
-        took_s = self._clock.monotonic_s() - began_s
+        took_s = self.clock.monotonic_s() - began_s
         self._update(state=StackState.READY, took_s=took_s)
         return f"Local stack ready in {took_s:.1f} s"
 
@@ -386,7 +399,7 @@ class StackService:
         orders = Orders(
             files=self.files,
             address=await self._lane.run(self._machine.new_address),
-            zone=await self._lane.run(self._machine.zone),
+            zone=self.zone or await self._lane.run(self._machine.zone),
             node=self._machine.node(),
             environ=self._environ,
         )
@@ -396,7 +409,7 @@ class StackService:
             options=lambda: self.options,
             machine=self._machine,
             lane=self._lane,
-            clock=self._clock,
+            clock=self.clock,
             book=self.log,
             policy=self._policy,
         )
@@ -419,7 +432,8 @@ class StackService:
         if service.status.state is ServiceState.READY:
             return
         await service.start()
-        if name is ServiceName.BROKER:
+        if name is ServiceName.BROKER and not self._broker_told:
+            self._broker_told = True
             self.broker_ready.emit(services.orders.address)
 
     async def _prepare(self, services: Services) -> None:
@@ -444,36 +458,38 @@ class StackService:
         services.set_schedules(self._schedules)
 
     async def _first_task(self, services: Services) -> None:
+        """Send it and wait until it is seen to succeed; everything else is ready even if it does not."""
+        problem = ""
         with self._steps.step(StepName.FIRST_TASK, "Sending send_welcome_email"):
-            began_s = self._clock.monotonic_s()
-            ended = services.watch_task()
+            began_s = self.clock.monotonic_s()
+            succeeded = services.watch_tasks()
             try:
                 task_id = await self._lane.run(self._machine.send_first_task, services.orders.address)
                 self._steps.say(StepName.FIRST_TASK, "send_welcome_email runs")
-                seen = await self._seen_to_succeed(task_id, ended)
+                problem = await self._wait_for_task(task_id, succeeded)
             except ConsoleError as error:
                 log.warning("The first task: %s", error)
-                seen = False
+                problem = error.title
             finally:
-                services.unwatch_task()
-            took_s = self._clock.monotonic_s() - began_s
-            said = f"send_welcome_email succeeded in {took_s:.1f} s"
-            self._steps.say(
-                StepName.FIRST_TASK, said if seen else "Not seen to succeed: look at the worker's log"
-            )
-        if not seen:
-            self._steps.fail_softly(StepName.FIRST_TASK, "Not seen to succeed: look at the worker's log")
+                services.unwatch_tasks()
+            took_s = self.clock.monotonic_s() - began_s
+            self._steps.say(StepName.FIRST_TASK, f"send_welcome_email succeeded in {took_s:.1f} s")
+        if problem:
+            self._steps.fail_softly(StepName.FIRST_TASK, problem)
 
-    async def _seen_to_succeed(self, task_id: str, log_lines: set[str]) -> bool:
-        deadline_s = self._clock.monotonic_s() + FIRST_TASK_WITHIN_S
-        while self._clock.monotonic_s() < deadline_s:
+    async def _wait_for_task(self, task_id: str, log_says: set[str]) -> str:
+        """Why the task was not seen to succeed, in words; "" when it was."""
+        began_s = self.clock.monotonic_s()
+        while (waited_s := self.clock.monotonic_s() - began_s) < FIRST_TASK_WITHIN_S:
             if self.task_succeeded is None:
-                if task_id in log_lines:
-                    return True
+                if task_id in log_says:
+                    return ""
             elif await self.task_succeeded(task_id):
-                return True
+                return ""
+            if waited_s > BACKLOG_S and log_says and task_id not in log_says:
+                return "Tasks of an earlier run come first"
             await asyncio.sleep(FIRST_TASK_POLL_S)
-        return False
+        return "Not seen to succeed: the worker's log says more"
 
     def _failing_step(self) -> str:
         failed = [step.name.value for step in self._steps.steps if step.state is StepState.FAILED]
@@ -501,7 +517,13 @@ class StackService:
         self._update(state=StackState.STOPPED, address_shown="", started_s=None, took_s=None)
 
     async def _stop_one(
-        self, services: Services, name: ServiceName, *, wait_for_tasks: bool = False, cold: bool = False
+        self,
+        services: Services,
+        name: ServiceName,
+        *,
+        wait_for_tasks: bool = False,
+        cold: bool = False,
+        leaving: bool = True,
     ) -> None:
         service = services[name]
         plan: StopPlan | None = None
@@ -509,11 +531,12 @@ class StackService:
             tasks = None if cold else await self.active_tasks()
             if wait_for_tasks:
                 plan = WAITING
-                self._waiting = Waiting(tasks, self._clock.monotonic_s())
+                self._waiting = Waiting(tasks, self.clock.monotonic_s())
                 self._announce()
             elif cold or tasks:
                 plan = COLD
-        if name is ServiceName.BROKER and service.status.running:
+        if leaving and name is ServiceName.BROKER and service.status.running:
+            self._broker_told = False
             self.broker_leaving.emit(None)
         try:
             await service.stop(plan)

@@ -101,12 +101,12 @@ class Services:
     def set_schedules(self, schedules: int | None) -> None:
         self._schedules = schedules
 
-    def watch_task(self) -> set[str]:
+    def watch_tasks(self) -> set[str]:
         """From now on the returned set takes the ids of tasks that the worker's log says succeeded."""
         self._succeeded = set()
         return self._succeeded
 
-    def unwatch_task(self) -> None:
+    def unwatch_tasks(self) -> None:
         self._succeeded = None
 
     def take_usage(self, used: Mapping[str, Usage], kept: int) -> None:

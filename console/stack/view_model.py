@@ -1,0 +1,224 @@
+"""The state of the Local stack page: what can be pressed and why not, and what pressing it does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from console.core.errors import ConsoleError
+from console.core.notices import Level, NoticeBoard
+from console.core.operations import Operation, OperationRunner
+from console.core.spawn import Tasks
+from console.stack.model import (
+    LogEntry,
+    Mail,
+    Pool,
+    ServiceName,
+    ServiceState,
+    StackSnapshot,
+    StackState,
+    WorkerOptions,
+)
+from console.stack.service import StackService
+
+VERBS = ("Start", "Stop", "Restart")
+_SHOWN_LINES = 2_000
+
+
+class StopChoice(Enum):
+    """What a person wants for the tasks that still run."""
+
+    WAIT = "Wait for them"
+    NOW = "Stop now"
+
+
+AskAboutTasks = Callable[[int], Awaitable[StopChoice | None]]
+"""Asks once what to do with this many running tasks; None: do not stop at all."""
+
+
+class StackViewModel(QObject):
+    """What `LocalStackPage` shows and does. `log_added` carries a list of `LogEntry`."""
+
+    changed = Signal()
+    log_added = Signal(list)
+
+    def __init__(self, service: StackService, runner: OperationRunner, notices: NoticeBoard) -> None:
+        super().__init__()
+        self._service = service
+        self._runner = runner
+        self._notices = notices
+        self._tasks = Tasks("stack page", on_failure=self._on_failure)
+        self._acting: set[ServiceName] = set()
+        self._asking = False
+        self.ask_about_tasks: AskAboutTasks | None = None
+        service.changed.connect(lambda _snapshot: self.changed.emit())
+        service.log.added.connect(self.log_added.emit)
+
+    @property
+    def snapshot(self) -> StackSnapshot:
+        return self._service.snapshot
+
+    @property
+    def options(self) -> WorkerOptions:
+        return self._service.options
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        return self._service.pools
+
+    @property
+    def zone(self) -> str:
+        return self._service.zone
+
+    @property
+    def stack_folder(self) -> Path:
+        return self._service.files.root
+
+    def now(self) -> datetime:
+        return self._service.clock.now()
+
+    def now_s(self) -> float:
+        """The monotonic time that snapshots use."""
+        return self._service.clock.monotonic_s()
+
+    @property
+    def can_start(self) -> bool:
+        state = self.snapshot.state
+        if state is StackState.READY:
+            return any(status.state is ServiceState.STOPPED for status in self.snapshot.services)
+        return state in (StackState.STOPPED, StackState.FAILED)
+
+    @property
+    def can_stop(self) -> bool:
+        return self._service.running and self.snapshot.state is not StackState.STOPPING
+
+    def why_not(self, verb: str, name: ServiceName) -> str:
+        """Why `verb` cannot be done to a service now; "" when it can."""
+        status = self.snapshot.service(name)
+        if self.snapshot.state in (StackState.STARTING, StackState.STOPPING) or name in self._acting:
+            return f"{name} is being changed"
+        if verb == "Start":
+            if status.running:
+                return f"{name} runs already"
+            broker = self.snapshot.service(ServiceName.BROKER)
+            if name is not ServiceName.BROKER and broker.state is not ServiceState.READY:
+                return "The broker does not run"
+            return ""
+        return "" if status.running else f"{name} does not run"
+
+    def set_visible(self, visible: bool) -> None:
+        self._service.set_visible(visible)
+
+    def refresh(self) -> None:
+        self._service.refresh()
+
+    def log_entries(self) -> list[LogEntry]:
+        """What the log shows at first: the last lines of every source, oldest first."""
+        return self._service.log.entries()[-_SHOWN_LINES:]
+
+    # The whole stack
+
+    def start(self) -> None:
+        self._tasks.start(self._run(self._service.start_operation()), name="start")
+
+    def cancel(self) -> None:
+        self._service.cancel()
+
+    def stop(self) -> None:
+        self._tasks.start(self.stop_if_wanted(), name="stop")
+
+    def force(self) -> None:
+        """Wait no longer for running tasks."""
+        self._service.force()
+
+    async def stop_if_wanted(self) -> bool:
+        """Stop the stack, asking once what to do with running tasks. False when the person wants it to run.
+
+        The window calls it before it closes.
+        """
+        if not self._service.running:
+            return True
+        choice = await self._choice()
+        if choice is None:
+            return False
+        return await self._run(self._service.stop_operation(wait_for_tasks=choice is StopChoice.WAIT))
+
+    async def _choice(self) -> StopChoice | None:
+        if self.snapshot.state is not StackState.READY:
+            return StopChoice.NOW
+        tasks = await self._service.active_tasks()
+        if not tasks or self.ask_about_tasks is None:
+            return StopChoice.NOW
+        if self._asking:
+            return None
+        self._asking = True
+        try:
+            return await self.ask_about_tasks(tasks)
+        finally:
+            self._asking = False
+
+    # One service
+
+    def act(self, verb: str, name: ServiceName) -> None:
+        """`verb` is one of `VERBS`."""
+        if not self.why_not(verb, name):
+            self._tasks.start(self._act(verb, name), name=f"{verb} {name}")
+
+    async def _act(self, verb: str, name: ServiceName) -> None:
+        wait = False
+        if verb != "Start" and name is ServiceName.WORKER:
+            choice = await self._choice()
+            if choice is None:
+                return
+            wait = choice is StopChoice.WAIT
+        self._acting.add(name)
+        self.changed.emit()
+        try:
+            await self._run(self._service.service_operation(verb, name, wait_for_tasks=wait))
+        finally:
+            self._acting.discard(name)
+            self.changed.emit()
+
+    # Options, traffic, mail, log
+
+    async def save_options(self, options: WorkerOptions, *, restart: bool) -> None:
+        """Keep the options, and restart the worker with them. Raises `ConsoleError` when they are wrong."""
+        await self._service.set_options(options)
+        self.changed.emit()
+        if restart and self.snapshot.service(ServiceName.WORKER).running:
+            self.act("Restart", ServiceName.WORKER)
+        else:
+            self._notices.post(Level.OK, "Worker options saved", key="stack-options")
+
+    def set_demo_rate(self, rate: str) -> None:
+        self._tasks.start(self._run(self._service.traffic_operation(rate)), name="demo traffic")
+
+    async def mails(self) -> list[Mail]:
+        return await self._service.mails()
+
+    def save_log(self, path: Path) -> None:
+        """Write what the log holds to a file."""
+        self._tasks.start(self._save_log(path), name="save log")
+
+    async def _save_log(self, path: Path) -> None:
+        lines = await self._service.save_log(path)
+        self._notices.post(Level.OK, "Log saved", detail=f"{lines:,} lines in {path}", key="stack-log")
+
+    async def aclose(self) -> None:
+        await self._tasks.aclose()
+
+    async def _run(self, operation: Operation) -> bool:
+        return await self._runner.run(operation)
+
+    def tell(self, error: ConsoleError) -> None:
+        """A failure that no operation has told."""
+        self._notices.post_error(error, key="stack")
+
+    def _on_failure(self, error: BaseException) -> None:
+        if not isinstance(error, ConsoleError):
+            raise error
+        self.tell(error)
