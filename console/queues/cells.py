@@ -29,12 +29,12 @@ QUEUE_COLUMNS = (
 )
 MESSAGE_COLUMNS = (
     Column("position", "Position", width=76, kind="number", sortable=False),
-    Column("task", "Task", width=160, stretch=1, kind="name", sortable=False),
+    Column("task", "Task", width=160, stretch=3, kind="name", sortable=False),
     Column("id", "ID", width=104, kind="id", sortable=False),
-    Column("arguments", "Arguments", width=120, stretch=1, kind="mono", sortable=False),
+    Column("arguments", "Arguments", width=120, stretch=2, kind="mono", sortable=False),
     Column("priority", "Priority", width=72, kind="number", sortable=False),
-    Column("eta", "ETA", width=110, kind="instant", sortable=False),
-    Column("redelivered", "Redelivered", width=100, sortable=False),
+    Column("eta", "ETA", width=100, kind="instant", sortable=False),
+    Column("redelivered", "Redelivered", width=98, sortable=False),
 )
 _TONES = {Alert.GROWING: "error", Alert.NO_CONSUMER: "warning"}
 

@@ -19,6 +19,9 @@ from console.widgets.text import clock_text
 from console.widgets.zone import local_zone
 
 ROW_HEIGHT = 32
+HEAD_HEIGHT = 30
+ROWS_BESIDE_MESSAGES = 7
+UNBOUNDED = 16_777_215
 
 
 class QueuesPage(Page):
@@ -48,8 +51,8 @@ class QueuesPage(Page):
         layout.setSpacing(12)
         layout.addWidget(self._header)
         layout.addWidget(self._banner)
-        layout.addWidget(self._stack, 2)
-        layout.addWidget(self._panel, 3)
+        layout.addWidget(self._stack, 1)
+        layout.addWidget(self._panel, 1)
         self._connect()
         self._show_rows()
         self._show_messages()
@@ -114,6 +117,7 @@ class QueuesPage(Page):
             self._stack.show_loading()
         else:
             self._stack.show_empty(self._none)
+        self._fit_table()
         self._show_wanted()
         self._show_banner()
         self._show_actions()
@@ -121,6 +125,11 @@ class QueuesPage(Page):
         if badge != self._told_badge:
             self._told_badge = badge
             self.badge_changed.emit(badge, "neutral")
+
+    def _fit_table(self) -> None:
+        """Beside the messages the queues take what they need, at most seven rows."""
+        rows = min(max(len(self._view_model.snapshot.rows), 3), ROWS_BESIDE_MESSAGES)
+        self._stack.setMaximumHeight(ROW_HEIGHT * rows + HEAD_HEIGHT if self._view_model.open else UNBOUNDED)
 
     def _show_wanted(self) -> None:
         wanted = self._wanted
@@ -154,6 +163,7 @@ class QueuesPage(Page):
     def _show_messages(self) -> None:
         model = self._view_model
         self._panel.setVisible(model.open)
+        self._fit_table()
         if not model.open:
             return
         if model.chosen is not None:
