@@ -12,7 +12,7 @@ from console.widgets.data_table import DataTable
 from console.widgets.empty_state import EmptyState
 from console.widgets.fields import SearchField
 from console.widgets.page import Page
-from console.widgets.panel import PageHeader, Panel
+from console.widgets.panel import PageHeader
 from console.widgets.table_model import Cell, Column, Row
 from console.widgets.table_page import TableStack
 from console.widgets.text import clock_text, exact_instant
@@ -24,8 +24,8 @@ COLUMNS = [
     Column("connection", "Connection", width=130, kind="name"),
     Column("operation", "Operation", width=170, kind="name"),
     Column("target", "Target", stretch=2),
-    Column("reason", "Reason", stretch=1),
-    Column("outcome", "Outcome", stretch=2),
+    Column("reason", "Reason", width=110),
+    Column("outcome", "Outcome", stretch=3),
 ]
 TONES = {Outcome.STARTED: "warning", Outcome.DONE: "ok", Outcome.FAILED: "error"}
 ICONS = {Outcome.STARTED: "loader", Outcome.DONE: "circle-check", Outcome.FAILED: "circle-x"}
@@ -48,14 +48,12 @@ class ActivityPage(Page):
         self._table = DataTable("Activity", COLUMNS)
         self._stack = TableStack(self._table)
         self._stack.show_loading()
-        panel = Panel()
-        panel.set_content(self._stack)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 0, 12, 12)
-        layout.setSpacing(0)
+        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setSpacing(12)
         layout.addWidget(header)
         layout.addWidget(self._banner)
-        layout.addWidget(panel, 1)
+        layout.addWidget(self._stack, 1)
         view_model.changed.connect(self._show)
 
     def activate(self) -> None:

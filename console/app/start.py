@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from console.app.crash import CrashReports
     from console.app.single import SingleInstance
 
-FIRST_PAINT_MARK = (
-    "CELERY_CONSOLE_FIRST_PAINT"  # a file that gets the instant (Unix seconds) for benchmarks
-)
+FIRST_PAINT_MARK = "CELERY_CONSOLE_FIRST_PAINT"  # a file that gets the instant (Unix seconds) for benchmarks
 
 
 def start(arguments: Arguments) -> int:

@@ -1,10 +1,12 @@
-"""The composition root: plain constructors, and who hears of what. No rule of the product lives here."""
+"""The composition root: plain constructors, and who is told of what. No rule of the product lives here."""
 
 from __future__ import annotations
 
 import asyncio
 import getpass
-import logging
+import os
+import sys
+from collections.abc import Awaitable
 
 from PySide6.QtWidgets import QApplication
 
@@ -13,22 +15,46 @@ from console.activity.page import ActivityPage
 from console.activity.service import ActivityService
 from console.activity.view_model import ActivityViewModel
 from console.app.crash import CrashReports
+from console.app.hearing import offers_stack, queues_seen, schedules_seen, stack_badge, workers_seen
+from console.app.menu import MenuActs, fill_menu, stack_commands
 from console.app.settings import Scheme, Settings
+from console.app.shutdown import ask_about_tasks, close_all
+from console.app.signals import ClosingSignals
+from console.broker.address import BrokerAddress
+from console.broker.session import Session
+from console.collector.client import CollectorClient
 from console.connections.gateway import ConnectionsFile, KeyringSecrets
 from console.connections.page import ConnectionsPage
 from console.connections.service import ConnectionsService
 from console.connections.view_model import ConnectionsViewModel
 from console.core.clock import SystemClock
-from console.core.connection import ConnectionInfo, LinkState
+from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState
 from console.core.home import Home
-from console.core.notices import Level, NoticeBoard
+from console.core.notices import Level, NoticeAction, NoticeBoard
 from console.core.operations import OperationRunner
 from console.core.spawn import Tasks
+from console.history.model import CollectorState, CollectorSummary, TaskDetail, TaskState
+from console.history.reader import HistoryReader
+from console.overview.page import OverviewPage
+from console.overview.service import OverviewService
+from console.overview.view_model import OverviewViewModel
+from console.queues.page import QueuesPage
+from console.queues.service import QueuesService
+from console.queues.view_model import QueuesViewModel
+from console.schedules.page import SchedulesPage
+from console.schedules.service import ScheduleService
+from console.schedules.view_model import SchedulesViewModel
+from console.stack.model import StackSnapshot
+from console.stack.orders import python_path
+from console.stack.page import LocalStackPage
+from console.stack.service import StackService
+from console.stack.view_model import StackViewModel
+from console.widgets.dialog import set_dialog_host
 from console.widgets.theme import theme
+from console.window.confirm import ConfirmWithDialog
 from console.window.connection_bar import BarState
 from console.window.main_window import MainWindow
-
-log = logging.getLogger(__name__)
+from console.workers.service import WorkersService
 
 
 class Console:
@@ -42,56 +68,216 @@ class Console:
         self.notices = NoticeBoard(self.clock)
         self.tasks = Tasks("console")
         self._closed: asyncio.Future[int] | None = None
-        crash.on_bug = lambda name: self.notices.post(
-            Level.ERROR,
-            "Something went wrong in the console itself",
-            detail=f"The report is {name} in the logs folder.",
-            key="bug",
-        )
-        self.activity = ActivityService(SqliteActivity(home.activity_file), clock=self.clock)
+        self._closing = False
+        self.crash = crash
+        crash.on_bug = self._tell_of_bug
+        self._make_services()
+        self._make_views()
+        self._wire_connection()
+        self._wire_stack()
+        self._wire_window()
+        self._add_pages()
+
+    def _make_services(self) -> None:
+        clock, notices = self.clock, self.notices
+        self.activity = ActivityService(SqliteActivity(self.home.activity_file), clock=clock)
         self.runner = OperationRunner(
             activity=self.activity,
-            notices=self.notices,
-            clock=self.clock,
+            notices=notices,
+            clock=clock,
             connection=self._open_connection,
             who=_who(),
         )
-        self.connections = ConnectionsService(
-            home=home,
-            file=ConnectionsFile(home.connections_file),
-            secrets=KeyringSecrets(),
-            notices=self.notices,
-            clock=self.clock,
-            local=lambda: None,
+        self.runner.confirm = ConfirmWithDialog(self.window)
+        self.stack = StackService(
+            home=self.home, clock=clock, notices=notices, task_succeeded=self._task_succeeded
         )
+        self.connections = ConnectionsService(
+            home=self.home,
+            file=ConnectionsFile(self.home.connections_file),
+            secrets=KeyringSecrets(),
+            notices=notices,
+            clock=clock,
+            local=self._local_stack,
+        )
+        environment = {**os.environ, "PYTHONPATH": python_path(os.environ)}
+        self.collector = CollectorClient(python=sys.executable, clock=clock, environment=environment)
+        self.workers = WorkersService(clock=clock, notices=notices, runner=self.runner)
+        self.queues = QueuesService(
+            clock=clock,
+            notices=notices,
+            consumers=self.workers.consumers_by_queue,
+            known=self.workers.queues,
+        )
+        self.schedules = ScheduleService(clock=clock, notices=notices, runner=self.runner)
+        self.overview = OverviewService(clock=clock)
+
+    def _make_views(self) -> None:
+        self.stack_view = StackViewModel(self.stack, self.runner, self.notices)
+        self.stack_view.ask_about_tasks = lambda number: ask_about_tasks(self.window, number)
         self.activity_view = ActivityViewModel(self.activity)
         self.connections_view = ConnectionsViewModel(self.connections, self.runner)
-        self._wire_window()
-        self._add_pages()
+        self.queues_view = QueuesViewModel(self.queues, clock=self.clock)
+        self.schedules_view = SchedulesViewModel(
+            self.schedules, runner=self.runner, notices=self.notices, clock=self.clock
+        )
+        self.overview_view = OverviewViewModel(self.overview, start_stack=self.stack_view.start)
+
+    # The connection and what follows it
 
     def _open_connection(self) -> ConnectionInfo | None:
         session = self.connections.session
         return session.info if session else None
 
+    def _wire_connection(self) -> None:
+        self.connections.opened.connect(self._opened)
+        self.connections.closing.append(self._left)
+        self.connections.changed.connect(lambda _none: self._show_bar())
+        self.collector.summaries.connect(self._on_summary)
+        self.workers.changed.connect(lambda _snapshot: self._on_workers())
+        self.queues.changed.connect(lambda snapshot: self.overview.on_queues(queues_seen(snapshot)))
+        self.schedules.changed.connect(lambda snapshot: self.overview.on_schedules(schedules_seen(snapshot)))
+
+    def _opened(self, session: Session) -> None:
+        log_file = self.home.logs / f"collector-{session.info.id}.log"
+        self.collector.start(session.address, session.history_file, log_file)
+        for service in (
+            self.workers,
+            self.queues,
+            self.schedules,
+            self.overview,
+        ):
+            service.attach(session)
+
+    async def _left(self) -> None:
+        await asyncio.gather(
+            self.collector.aclose(),
+            *(
+                service.detach()
+                for service in (
+                    self.workers,
+                    self.queues,
+                    self.schedules,
+                    self.overview,
+                )
+            ),
+        )
+        self.window.status.show_stream(None, None)
+        for noun in ("workers", "queues", "tasks"):
+            self.window.sidebar.set_badge(noun, "", "")
+
+    def _on_summary(self, summary: CollectorSummary) -> None:
+        self.workers.on_summary(summary)
+        self.queues.on_summary(summary)
+        self.overview.on_summary(summary)
+        reading = summary.state is CollectorState.READING
+        self.window.status.show_stream(
+            summary.events_per_s if reading else None, summary.lag_s if reading else None
+        )
+
+    def _on_workers(self) -> None:
+        self.overview.on_workers(workers_seen(self.workers.snapshot, self.clock.now()))
+        self.queues.on_workers()
+
+    async def _task_detail(self, task_id: str) -> TaskDetail | None:
+        """What the history of the open connection knows of a task. Raises `ConsoleError`."""
+        session = self.connections.session
+        if session is None:
+            return None
+
+        def read() -> TaskDetail | None:
+            reader = HistoryReader(session.history_file)
+            try:
+                return reader.detail(task_id)
+            finally:
+                reader.close()
+
+        return await session.history.run(read)
+
+    async def _task_succeeded(self, task_id: str) -> bool:
+        detail = await self._task_detail(task_id)
+        return detail is not None and detail.row.state is TaskState.SUCCEEDED
+
+    # The local stack
+
+    def _local_stack(self) -> tuple[BrokerAddress, str] | None:
+        address = self.stack.address
+        return None if address is None else (address, self.stack.schedules_url)
+
+    def _wire_stack(self) -> None:
+        self.stack.broker_ready.connect(lambda _address: self._connect_to_stack())
+        self.stack.broker_leaving.connect(lambda _none: self._leave_stack())
+        self.stack.changed.connect(self._on_stack)
+
+    def _connect_to_stack(self) -> None:
+        session = self.connections.session
+        connect = NoticeAction("Connect", lambda: self._start(self.connections.connect(LOCAL_STACK_ID)))
+        if session is None or session.info.is_local_stack:
+            self._start(self.connections.connect(LOCAL_STACK_ID))
+        else:
+            # Somebody works on another deployment: taking that away would be worse than one more click.
+            self.notices.post(Level.OK, "The local stack is ready", key="stack-ready", action=connect)
+
+    def _leave_stack(self) -> None:
+        session = self.connections.session
+        if session is not None and session.info.is_local_stack:
+            self._start(self.connections.disconnect())
+
+    def _on_stack(self, snapshot: StackSnapshot) -> None:
+        self.window.sidebar.set_badge("stack", *stack_badge(snapshot))
+        self._offer_stack()
+
+    def _offer_stack(self) -> None:
+        session = self.connections.session
+        link = session.status.state if session else LinkState.DISCONNECTED
+        chosen_is_local = self.connections.chosen.is_local_stack
+        self.overview.offer_stack(offers_stack(chosen_is_local, link, self.stack.snapshot))
+
+    # The window
+
+    def _start(self, work: Awaitable[object]) -> None:
+        async def run() -> None:
+            await work
+
+        self.tasks.start(run(), name="act")
+
     def _wire_window(self) -> None:
         window = self.window
+        set_dialog_host(window.stack)
         self.notices.posted.connect(window.show_notice)
         self.notices.withdrawn.connect(window.withdraw_notice)
-        self.connections.changed.connect(lambda _none: self._show_bar())
-        window.closing.connect(lambda: self.tasks.start(self.close(), name="close"))
+        window.closing.connect(lambda: self._start(self.close()))
         window.scheme_chosen.connect(self._choose_scheme)
-        window.bar.connection_chosen.connect(self._choose_connection)
-        window.bar.connect_pressed.connect(
-            lambda: self.tasks.start(self.connections.connect(), name="connect")
-        )
-        window.bar.disconnect_pressed.connect(
-            lambda: self.tasks.start(self.connections.disconnect(), name="disconnect")
-        )
+        window.bar.connection_chosen.connect(lambda key: self._start(self.connections.connect(key)))
+        window.bar.connect_pressed.connect(lambda: self._start(self.connections.connect()))
+        window.bar.disconnect_pressed.connect(lambda: self._start(self.connections.disconnect()))
         window.status.show_zone()
+        window.status.show_hint("Nothing runs yet. Press Ctrl+K to find any command")
+        acts = MenuActs(
+            start_stack=self._start_stack,
+            stop_stack=self.stack_view.stop,
+            can_start=lambda: self.stack_view.can_start,
+            can_stop=lambda: self.stack_view.can_stop,
+            choose_scheme=self._choose_scheme,
+            scheme=lambda: self.settings.scheme,
+            keyboard=window.open_keyboard,
+            quit=window.ask_to_close,
+        )
+        fill_menu(window.menu, acts)
+        window.commands = lambda: stack_commands(acts)
+
+    def _start_stack(self) -> None:
+        self.window.show_page("stack")
+        self.stack_view.start()
 
     def _add_pages(self) -> None:
-        self.window.add_page("activity", lambda: ActivityPage(self.activity_view))
-        self.window.add_page("connections", lambda: ConnectionsPage(self.connections_view))
+        window = self.window
+        window.add_page("stack", lambda: LocalStackPage(self.stack_view, navigate=window.navigate))
+        window.add_page("overview", lambda: OverviewPage(self.overview_view, navigate=window.navigate))
+        window.add_page("queues", lambda: QueuesPage(self.queues_view))
+        window.add_page("schedules", lambda: SchedulesPage(self.schedules_view))
+        window.add_page("connections", lambda: ConnectionsPage(self.connections_view))
+        window.add_page("activity", lambda: ActivityPage(self.activity_view))
 
     def _choose_scheme(self, scheme: Scheme) -> None:
         self.settings.scheme = scheme
@@ -100,45 +286,79 @@ class Console:
             theme().apply(app, scheme=scheme)
         self.window.sidebar.show_scheme(scheme)
 
-    def _choose_connection(self, connection_id: str) -> None:
-        self.tasks.start(self.connections.connect(connection_id), name="connect")
-
     def _show_bar(self) -> None:
         chosen = self.connections.chosen
         session = self.connections.session
-        state = session.status.state if session else LinkState.DISCONNECTED
         self.window.show_bar(
             BarState(
-                connections=tuple((one.id, one.name, one.environment) for one in self.connections.connections),
+                connections=tuple(
+                    (one.id, one.name, one.environment) for one in self.connections.connections
+                ),
                 chosen=chosen.id,
                 environment=chosen.environment,
-                state=state,
+                state=session.status.state if session else LinkState.DISCONNECTED,
                 latency_ms=session.status.latency_ms if session else None,
                 connected_or_trying=session is not None,
             )
         )
+        self._offer_stack()
+
+    def _tell_of_bug(self, report: str) -> None:
+        self.notices.post(
+            Level.ERROR,
+            "Something went wrong in the console itself",
+            detail=f"The report is {report} in the logs folder.",
+            key="bug",
+        )
 
     def come_forward(self) -> None:
         """A second console was started on this home."""
-        self.window.showNormal() if self.window.isMinimized() else self.window.show()
+        if self.window.isMinimized():
+            self.window.showNormal()
+        self.window.show()
         self.window.raise_()
         self.window.activateWindow()
+
+    # The life of the program
 
     async def run(self, *, connection: str, start_stack: bool) -> int:
         """Until the window is closed and everything has ended; the exit status."""
         self._closed = asyncio.get_running_loop().create_future()
+        signals = ClosingSignals(lambda: self._start(self.close(ask=False)))
         self._show_bar()
         await self.connections.load()
-        return await self._closed
+        await self.stack.load()
+        if start_stack:
+            self._start_stack()
+        if connection:
+            self._connect_by_name(connection)
+        try:
+            return await self._closed
+        finally:
+            signals.close()
 
-    async def close(self) -> None:
-        """The window was closed."""
+    def _connect_by_name(self, name: str) -> None:
+        found = next((one for one in self.connections.connections if one.name == name), None)
+        if found is None:
+            self.notices.post(
+                Level.ERROR,
+                f"There is no connection named {name}",
+                detail="See Connections for those that there are.",
+            )
+        elif not (found.is_local_stack and self.stack.address is None):
+            self._start(self.connections.connect(found.id))
+
+    async def close(self, *, ask: bool = True) -> None:
+        """The person wants to end the program: stop the stack, asking once about running tasks."""
+        if self._closing:
+            return
+        self._closing = True
+        if ask and not await self.stack_view.stop_if_wanted():
+            self._closing = False
+            return
         self.settings.keep(self.window)
         self.window.hide()
-        await self.connections.aclose()
-        await self.activity_view.aclose()
-        await self.connections_view.aclose()
-        await self.activity.aclose()
+        await close_all(self)
         self.window.close_for_good()
         if self._closed is not None:
             self._closed.set_result(0)

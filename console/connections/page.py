@@ -16,8 +16,8 @@ from console.core.redaction import mask_url
 from console.widgets.button import Button
 from console.widgets.data_table import DataTable
 from console.widgets.page import Page
-from console.widgets.panel import PageHeader, Panel
-from console.widgets.table_model import Cell, Column, Row
+from console.widgets.panel import PageHeader
+from console.widgets.table_model import UNKNOWN_CELL, Cell, Column, Row
 from console.widgets.text import clock_text, exact_instant
 from console.widgets.zone import local_zone
 
@@ -58,13 +58,11 @@ class ConnectionsPage(Page):
         self._table = DataTable("Connections", COLUMNS)
         self._table.selection_changed.connect(lambda _keys: self._enable())
         self._table.activated_row.connect(view_model.open)
-        panel = Panel()
-        panel.set_content(self._table)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 0, 12, 12)
-        layout.setSpacing(0)
+        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setSpacing(12)
         layout.addWidget(header)
-        layout.addWidget(panel, 1)
+        layout.addWidget(self._table, 1)
         view_model.changed.connect(self._show)
         self._show()
 
@@ -90,7 +88,7 @@ class ConnectionsPage(Page):
     def _row(self, connection: Connection) -> Row:
         zone = local_zone()
         is_open = connection.id == self._view_model.open_id
-        used = Cell("now", sort=0) if is_open else Cell.UNKNOWN
+        used = Cell("now", sort=0) if is_open else UNKNOWN_CELL
         if connection.last_used is not None and not is_open:
             used = Cell(
                 clock_text(connection.last_used, zone),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import redis
@@ -65,7 +65,7 @@ class ConnectionsService:
         self.refused: ConsoleError | None = None
         self.changed: Happening[None] = Happening()
         self.opened: Happening[Session] = Happening()
-        self.closing: list[Callable[[], asyncio.Future[None]]] = []
+        self.closing: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def chosen(self) -> Connection:

@@ -115,16 +115,13 @@ class MainWindow(QMainWindow):
             ("F1", self.open_keyboard),
             ("F10", self.bar.open_menu),
             ("Ctrl+F", self._focus_search),
-            ("Ctrl+Q", self._quit),
+            ("Ctrl+Q", self.ask_to_close),
         ]
         pairs += [
             (f"Ctrl+{number}", partial(self.show_page, item.noun)) for number, item in enumerate(NAV, 1)
         ]
         for keys, run in pairs:
             QShortcut(QKeySequence(keys), self).activated.connect(run)
-
-    def _quit(self) -> None:
-        self.close()
 
     # Pages
 
@@ -268,6 +265,10 @@ class MainWindow(QMainWindow):
             return
         event.ignore()
         self.closing.emit()
+
+    def ask_to_close(self) -> None:
+        """The same as pressing the window's close button."""
+        self.close()
 
     def close_for_good(self) -> None:
         self._may_close = True

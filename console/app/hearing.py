@@ -1,0 +1,69 @@
+"""Who hears of what: the translations between features that may not know each other."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from console.core.connection import LinkState
+from console.overview.model import QueuesSeen, SchedulesSeen, WorkersSeen
+from console.queues.model import QueuesSnapshot
+from console.schedules.service import ScheduleSnapshot
+from console.stack.model import StackSnapshot, StackState
+from console.workers.model import WorkersSnapshot, WorkerState
+
+
+def workers_seen(snapshot: WorkersSnapshot, now: datetime) -> WorkersSeen:
+    """The workers as the overview counts them."""
+
+    def names(state: WorkerState) -> tuple[str, ...]:
+        return tuple(row.hostname for row in snapshot.rows if row.state is state)
+
+    late = tuple(
+        (row.hostname, (now - row.last_heartbeat).total_seconds())
+        for row in snapshot.rows
+        if row.state is WorkerState.LATE and row.last_heartbeat is not None
+    )
+    return WorkersSeen(
+        online=names(WorkerState.ONLINE),
+        late=names(WorkerState.LATE),
+        offline=names(WorkerState.OFFLINE),
+        events_off=tuple(row.hostname for row in snapshot.rows if row.task_events is False),
+        late_s=late,
+    )
+
+
+def queues_seen(snapshot: QueuesSnapshot) -> QueuesSeen:
+    """The depths as the overview counts them."""
+    without = tuple((row.name, row.ready) for row in snapshot.rows if row.ready and row.consumers == 0)
+    oldest = max(
+        ((row.oldest.seconds, row.name) for row in snapshot.rows if row.oldest is not None),
+        default=(None, None),
+    )
+    return QueuesSeen(
+        waiting=None if snapshot.stale else snapshot.ready,
+        without_consumer=without,
+        oldest_s=oldest[0],
+        oldest_queue=oldest[1],
+    )
+
+
+def schedules_seen(snapshot: ScheduleSnapshot) -> SchedulesSeen:
+    """The schedules that beat cannot run."""
+    rows = snapshot.rows or ()
+    return SchedulesSeen(
+        tuple((view.schedule.name, view.problem.reason) for view in rows if view.problem is not None)
+    )
+
+
+def stack_badge(snapshot: StackSnapshot) -> tuple[str, str]:
+    """What the sidebar shows behind Local stack: nothing while it is down."""
+    if snapshot.state is StackState.STOPPED:
+        return "", ""
+    tone = "error" if snapshot.state is StackState.FAILED else ""
+    return f"{snapshot.ready_services}/{len(snapshot.services)}", tone
+
+
+def offers_stack(chosen_is_local: bool, link: LinkState, stack: StackSnapshot) -> bool:
+    """Whether the overview offers to start the local stack."""
+    down = stack.state in (StackState.STOPPED, StackState.FAILED)
+    return chosen_is_local and down and link is LinkState.DISCONNECTED

@@ -1,0 +1,78 @@
+"""The program's menu, and the same acts as commands of the palette."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMenu
+
+from console.app.commands import version
+from console.app.settings import Scheme
+from console.core.commands import Command
+from console.window.sidebar import SCHEMES
+
+
+@dataclass(frozen=True, slots=True)
+class MenuActs:
+    """What the menu does; the two `can_` are asked each time it opens."""
+
+    start_stack: Callable[[], None]
+    stop_stack: Callable[[], None]
+    can_start: Callable[[], bool]
+    can_stop: Callable[[], bool]
+    choose_scheme: Callable[[Scheme], None]
+    scheme: Callable[[], Scheme]
+    keyboard: Callable[[], None]
+    quit: Callable[[], None]
+
+
+def fill_menu(menu: QMenu, acts: MenuActs) -> None:
+    """Give `menu` its entries."""
+    start = menu.addAction("Start local stack")
+    start.triggered.connect(acts.start_stack)
+    stop = menu.addAction("Stop local stack")
+    stop.triggered.connect(acts.stop_stack)
+    menu.addSeparator()
+    themes = menu.addMenu("Theme")
+    choices: dict[str, QAction] = {}
+    for key, word in SCHEMES.items():
+        choice = themes.addAction(word)
+        choice.setCheckable(True)
+        choice.triggered.connect(lambda _checked=False, key=key: acts.choose_scheme(key))
+        choices[key] = choice
+    keyboard = menu.addAction("Keyboard")
+    keyboard.setShortcut(QKeySequence("F1"))
+    keyboard.triggered.connect(acts.keyboard)
+    menu.addSeparator()
+    about = menu.addAction(f"Celery Console {version()}")
+    about.setEnabled(False)
+    end = menu.addAction("Quit")
+    end.setShortcut(QKeySequence("Ctrl+Q"))
+    end.triggered.connect(acts.quit)
+    for shown in (keyboard, end):
+        # The window has these keys itself; here they are only named.
+        shown.setShortcutContext(shown.shortcutContext().WidgetShortcut)
+
+    def opening() -> None:
+        start.setEnabled(acts.can_start())
+        stop.setEnabled(acts.can_stop())
+        for key, choice in choices.items():
+            choice.setChecked(key == acts.scheme())
+
+    menu.aboutToShow.connect(opening)
+
+
+def stack_commands(acts: MenuActs) -> list[Command]:
+    """The palette's share of the menu."""
+    themes = [
+        Command(f"Theme: {word}", lambda key=key: acts.choose_scheme(key))  # type: ignore[misc]
+        for key, word in SCHEMES.items()
+    ]
+    return [
+        Command("Start local stack", acts.start_stack, enabled=acts.can_start),
+        Command("Stop local stack", acts.stop_stack, enabled=acts.can_stop),
+        *themes,
+        Command("Quit", acts.quit, "Ctrl+Q"),
+    ]

@@ -1,0 +1,93 @@
+"""`make screenshots`: every page, light and dark, of a real console over a real local stack, as PNG.
+
+The pictures in the manual come from here, and whoever changes a page looks at them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from PySide6.QtWidgets import QApplication
+
+from console.app.crash import CrashReports
+from console.app.event_loop import make_loop, run_until_done
+from console.app.settings import Settings
+from console.app.wiring import Console
+from console.core.home import Home
+from console.widgets.data_table import DataTable
+from console.widgets.theme import theme
+from console.window.main_window import NAV, MainWindow
+
+SETTLE_S = 1.6
+TRAFFIC_S = 14.0
+
+
+def main(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    app = QApplication([])
+    app.setQuitOnLastWindowClosed(False)
+    with tempfile.TemporaryDirectory() as root:
+        home = Home(Path(root))
+        home.prepare()
+        theme().apply(app, scheme="light")
+        window = MainWindow()
+        settings = Settings(home.settings_file, scheme="light")
+        settings.restore(window)
+        window.show_page("stack")
+        window.show()
+        crash = CrashReports(home.logs)
+        loop = make_loop(app)
+        crash.watch(loop)
+        console = Console(home=home, window=window, settings=settings, crash=crash)
+        return run_until_done(loop, take(console, folder))
+
+
+async def take(console: Console, folder: Path) -> int:
+    """The pictures in the order in which a newcomer would see the pages."""
+    running = asyncio.ensure_future(console.run(connection="", start_stack=False))
+    await asyncio.sleep(SETTLE_S)
+    await both(console, folder, "stack-first-run")
+    console.stack_view.start()
+    await asyncio.sleep(0.9)
+    grab(console, folder / "stack-starting-light.png")
+    while console.stack.snapshot.took_s is None and console.stack.snapshot.failure is None:
+        await asyncio.sleep(0.05)
+    console.stack_view.set_demo_rate("10/s")
+    await asyncio.sleep(TRAFFIC_S)
+    for item in NAV:
+        console.window.show_page(item.noun)
+        await asyncio.sleep(SETTLE_S)
+        page = console.window.page(item.noun)
+        table = page.findChild(DataTable) if page is not None else None
+        if table is not None and table.model().rowCount():
+            table.selectRow(min(3, table.model().rowCount() - 1))
+            await asyncio.sleep(SETTLE_S)
+        await both(console, folder, item.noun)
+    await console.close(ask=False)
+    await running
+    return 0
+
+
+async def both(console: Console, folder: Path, name: str) -> None:
+    for scheme in ("light", "dark"):
+        theme().apply(app_instance(), scheme=scheme)
+        console.window.sidebar.show_scheme(scheme)
+        await asyncio.sleep(0.3)
+        grab(console, folder / f"{name}-{scheme}.png")
+
+
+def app_instance() -> QApplication:
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    return app
+
+
+def grab(console: Console, file: Path) -> None:
+    assert console.window.grab().save(str(file))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
