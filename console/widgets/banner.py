@@ -19,8 +19,8 @@ _ICON = {"ok": "circle-check", "info": "info", "warning": "triangle-alert", "err
 class Banner(QWidget):
     """One message at a time: a new one replaces the old. Hidden while there is none.
 
-    36 px high, 42 with a button, 28 when compact. `action_clicked` when the button is pressed, `closed` when a
-    person or time has taken the message away.
+    36 px high, 42 with a button, 28 when compact. `action_clicked` when its button is pressed, `closed` when
+    a person or time has taken the message away.
     """
 
     action_clicked = Signal()

@@ -142,7 +142,7 @@ class Button(QPushButton):
 
     def sizeHint(self) -> QSize:
         padding = 20 if self._big else 8 if self._kind == "flat" else 12
-        return QSize(int(self._content_width()) + 2 * padding, self.minimumHeight())
+        return QSize(round(self._content_width()) + 2 * padding, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
@@ -440,7 +440,7 @@ class Chip(QAbstractButton):
             width += 17
         if self._has_count:
             width += 5 + text_width("header", number_text(self._count))
-        return QSize(int(width) + 18, self._height)
+        return QSize(round(width) + 18, self._height)
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()

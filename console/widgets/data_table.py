@@ -69,7 +69,7 @@ class _Header(QHeaderView):
 
 
 class DataTable(QTableView):
-    """A table of `Column`s over `Row`s. `name` is its accessible name.
+    """A table of `Column`s over `Row`s. `name` is its accessible name, `ground` the token it stands on.
 
     With `local_sort` it sorts the rows itself; otherwise a click on a column head only asks, by
     `sort_requested`.
@@ -93,6 +93,7 @@ class DataTable(QTableView):
         local_sort: bool = False,
         multi: bool = False,
         framed: bool = True,
+        ground: str = "bg",
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -116,7 +117,7 @@ class DataTable(QTableView):
         self.setModel(self._rows_model)
         self.setHorizontalHeader(self._head)
         self.setItemDelegate(self._cell_delegate)
-        self._dress(framed=framed, multi=multi)
+        self._dress(framed=framed, ground=ground, multi=multi)
         self._lay_out_columns()
         self._connect()
 
@@ -139,7 +140,11 @@ class DataTable(QTableView):
         selected, current = self.selected_keys(), self.current_key()
         self._patching = True
         try:
+            before = len(self._rows_model.rows)
             self._rows_model.set_rows(rows)
+            if len(self._rows_model.rows) != before:
+                # Qt would fit the scroll bar later; the place to scroll to is set below.
+                self.updateGeometries()
             self._restore(selected, current)
         finally:
             self._patching = False
@@ -260,7 +265,7 @@ class DataTable(QTableView):
 
     # Inside.
 
-    def _dress(self, *, framed: bool, multi: bool) -> None:
+    def _dress(self, *, framed: bool, ground: str, multi: bool) -> None:
         modes = QAbstractItemView.SelectionMode
         self.setSelectionMode(modes.ExtendedSelection if multi else modes.SingleSelection)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -276,7 +281,7 @@ class DataTable(QTableView):
         self.setMinimumHeight(HEADER_HEIGHT + self._row_height)
         self.setProperty("framed", framed)
         if framed:
-            round_corners(self)
+            round_corners(self, outside=ground)
         rows = self.verticalHeader()
         rows.hide()
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)

@@ -99,10 +99,10 @@ class Gallery(_Place):
         for y, words in enumerate(rows):
             for x, word in enumerate(words):
                 place.put(StateLabel(word), 14 + 122 * x, 11 + 25 * y)
-        place.put(Text("Workers", role="caption", tone="muted"), 14, 90, 100, 16)
+        place.put(Text("Workers", role="caption", tone="muted"), 14, 89, 100, 16)
         for x, word in enumerate(("Online", "Late", "Offline")):
             place.put(StateLabel(word), 14 + 122 * x, 108)
-        place.put(Text("Services", role="caption", tone="muted"), 14, 136, 100, 16)
+        place.put(Text("Services", role="caption", tone="muted"), 14, 135, 100, 16)
         for i, word in enumerate(("Stopped", "Starting", "Ready", "Stopping", "Failed")):
             place.put(StateLabel(word), 14 + 122 * (i % 3), 154 + 25 * (i // 3))
 
@@ -211,7 +211,7 @@ class Gallery(_Place):
             Column("ready", "Ready", width=120, kind="number"),
             Column("consumers", "Consumers", width=136, kind="number"),
         ]
-        table = DataTable("Queues", columns)
+        table = DataTable("Queues", columns, ground="surface")
         table.set_rows(
             [
                 Row("mail", {"queue": Cell("mail"), "ready": Cell("18,412"), "consumers": Cell("4")}),

@@ -4,7 +4,6 @@ The files are Lucide's, unchanged; stroke width and colour are put into the SVG 
 every size has the same line. Pictures are kept per name, colour, size and pixel ratio.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
@@ -82,27 +81,24 @@ def icon(name: str, color: str = "text2", *, size: int = 14) -> QIcon:
 class _IconKeeper(QObject):
     """Gives its parent the icon anew after each change of the theme; lives and dies with the parent."""
 
-    def __init__(self, parent: QObject, refresh: Callable[[], None]) -> None:
+    def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._refresh = refresh
+        self.wanted = ("", "", 0)
         theme().changed.connect(self.refresh)
 
     def refresh(self) -> None:
-        self._refresh()
+        name, color, size = self.wanted
+        target: _TakesIcon = self.parent()  # type: ignore[assignment]  # QAction and every button have setIcon
+        target.setIcon(icon(name, color, size=size))
 
 
 def set_icon(target: QObject, name: str, color: str = "text2", *, size: int = 14) -> None:
     """Give an action or button an icon that follows the theme. A second call replaces the first."""
-    for keeper in target.findChildren(_IconKeeper, options=Qt.FindChildOption.FindDirectChildrenOnly):
-        keeper.setParent(None)
-        keeper.deleteLater()
-
-    def refresh() -> None:
-        setter: _TakesIcon = target  # type: ignore[assignment]  # QAction and every button have setIcon
-        setter.setIcon(icon(name, color, size=size))
-
-    refresh()
-    _IconKeeper(target, refresh)
+    direct = Qt.FindChildOption.FindDirectChildrenOnly
+    keepers = target.findChildren(_IconKeeper, options=direct)
+    keeper = keepers[0] if keepers else _IconKeeper(target)
+    keeper.wanted = (name, color, size)
+    keeper.refresh()
 
 
 def logo_pixmap(*, size: int = 20, ratio: float = 1.0, white: bool = False) -> QPixmap:

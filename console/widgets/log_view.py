@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from console.widgets.corners import round_corners
 from console.widgets.log_model import LogLine, LogModel
 from console.widgets.paint import baseline, text_width
 from console.widgets.text import middle_elide_id
@@ -160,6 +159,7 @@ class LogView(QTableView):
         self._moving = True
         removed = self._model.append(lines)
         self._fit_columns()
+        self.updateGeometries()
         if self._follow:
             self.scrollToBottom()
         elif removed:
@@ -244,7 +244,6 @@ class LogView(QTableView):
         rows.setDefaultSectionSize(ROW_HEIGHT)
         for column, width in enumerate(_WIDTHS):
             self.setColumnWidth(column, width + (_PADDING if column == 0 else 0) - (6 if column == 0 else 0))
-        round_corners(self, outside="bg", border="border", top=False)
 
     def _fit_columns(self) -> None:
         needed = round(self._model.longest * text_width("mono", "0")) + 2 * _PADDING

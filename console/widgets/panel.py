@@ -9,6 +9,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from console.widgets.badge import Badge
+from console.widgets.corners import round_corners
 from console.widgets.icons import draw_icon
 from console.widgets.label import Divider, Text
 from console.widgets.paint import draw_box, draw_text, text_width
@@ -68,6 +69,7 @@ class Panel(Surface):
         self._left_count = 0
         self._content: QWidget | None = None
         self._footer: QWidget | None = None
+        round_corners(self)
         if title:
             self.setAccessibleName(title)
             self._title = Text(title, role="panel")

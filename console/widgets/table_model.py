@@ -102,7 +102,10 @@ class TableModel(QAbstractTableModel):
         wanted = list(rows)
         keys = [row.key for row in wanted]
         if len(set(keys)) != len(keys):
-            wanted = list({row.key: row for row in reversed(wanted)}.values())[::-1]
+            first: dict[str, Row] = {}
+            for row in wanted:
+                first.setdefault(row.key, row)
+            wanted = list(first.values())
             keys = [row.key for row in wanted]
         if keys != [row.key for row in self.rows] and not self._move_to(wanted, keys):
             self.beginResetModel()
@@ -203,8 +206,10 @@ class TableModel(QAbstractTableModel):
         return False
 
     def flags(self, index: Index) -> Qt.ItemFlag:
+        if not index.isValid():
+            return Qt.ItemFlag.NoItemFlags
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemNeverHasChildren
-        if index.isValid() and self.columns[index.column()].kind == "check":
+        if self.columns[index.column()].kind == "check":
             flags |= Qt.ItemFlag.ItemIsUserCheckable
         return flags
 

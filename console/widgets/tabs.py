@@ -52,7 +52,8 @@ class TabBar(QTabBar):
         return self._indent if index == 0 else self._gap / 2
 
     def tabSizeHint(self, index: int) -> QSize:
-        width = text_width("label-name", self.tabText(index)) + self._outer(index) + self._gap / 2
+        after = self._gap / 2 if index < self.count() - 1 else 0
+        width = text_width("label-name", self.tabText(index)) + self._outer(index) + after
         return QSize(round(width), TAB_HEIGHT)
 
     def minimumTabSizeHint(self, index: int) -> QSize:

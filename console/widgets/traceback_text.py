@@ -11,7 +11,8 @@ _FILE = re.compile(r'^\s{2,}File "([^"]{1,1000})", line (\d{1,9})(?:, in (.{1,30
 _MARKS = re.compile(r"^[\s^~-]+$")
 _ERROR = re.compile(r"^([A-Za-z_][\w.]{0,300})(?::\s?(.*))?$")
 _HEAD = "Traceback (most recent call last):"
-_LIBRARY = re.compile(r"(?:^|/)(?:site-packages|dist-packages|lib/python\d[\d.]*)/(.+)$")
+_PACKAGES = re.compile(r"(?:^|/)(?:site-packages|dist-packages)/(.+)$")
+_STANDARD = re.compile(r"(?:^|/)lib/python\d[\d.]*/(.+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def _error_of(lines: list[str]) -> tuple[str, str]:
 
 def _frame(path: str, line: int, function: str, code: str, own_paths: Sequence[str]) -> Frame:
     plain = path.replace("\\", "/")
-    library = _LIBRARY.search(plain)
+    library = _PACKAGES.search(plain) or _STANDARD.search(plain)
     if own_paths:
         own = any(piece in plain for piece in own_paths)
     else:
