@@ -28,13 +28,13 @@ QUEUE_COLUMNS = (
     Column("out", "Out", width=160, kind="number"),
 )
 MESSAGE_COLUMNS = (
-    Column("position", "Position", width=76, kind="number", sortable=False),
-    Column("task", "Task", width=160, stretch=3, kind="name", sortable=False),
-    Column("id", "ID", width=104, kind="id", sortable=False),
-    Column("arguments", "Arguments", width=120, stretch=2, kind="mono", sortable=False),
-    Column("priority", "Priority", width=72, kind="number", sortable=False),
-    Column("eta", "ETA", width=100, kind="instant", sortable=False),
-    Column("redelivered", "Redelivered", width=98, sortable=False),
+    Column("position", "Position", width=72, kind="number", sortable=False),
+    Column("task", "Task", width=172, kind="name", sortable=False),
+    Column("id", "ID", width=100, kind="id", sortable=False),
+    Column("arguments", "Arguments", width=120, stretch=1, kind="mono", sortable=False),
+    Column("priority", "Priority", width=68, kind="number", sortable=False),
+    Column("eta", "ETA", width=96, kind="instant", sortable=False),
+    Column("redelivered", "Redelivered", width=94, sortable=False),
 )
 _TONES = {Alert.GROWING: "error", Alert.NO_CONSUMER: "warning"}
 

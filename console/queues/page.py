@@ -129,7 +129,9 @@ class QueuesPage(Page):
     def _fit_table(self) -> None:
         """Beside the messages the queues take what they need, at most seven rows."""
         rows = min(max(len(self._view_model.snapshot.rows), 3), ROWS_BESIDE_MESSAGES)
-        self._stack.setMaximumHeight(ROW_HEIGHT * rows + HEAD_HEIGHT if self._view_model.open else UNBOUNDED)
+        needed = ROW_HEIGHT * rows + HEAD_HEIGHT
+        self._stack.setMinimumHeight(needed if self._view_model.open else 0)
+        self._stack.setMaximumHeight(needed if self._view_model.open else UNBOUNDED)
 
     def _show_wanted(self) -> None:
         wanted = self._wanted

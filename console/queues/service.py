@@ -20,7 +20,7 @@ from console.core.happening import Happening
 from console.core.notices import NoticeBoard
 from console.core.spawn import Tasks
 from console.history.model import CollectorSummary
-from console.queues.gateway import DepthQuestion, Queues, RedisQueues, buckets_of
+from console.queues.gateway import SEPARATOR, DepthQuestion, Queues, RedisQueues, buckets_of
 from console.queues.messages import Peek
 from console.queues.model import (
     SERIES_LENGTH,
@@ -323,7 +323,7 @@ class QueuesService:
                 age = Age(at_least_s, exact=False)
             else:
                 continue
-            queue = head.bucket.split("\x06\x16")[0]
+            queue = head.bucket.split(SEPARATOR)[0]
             if queue not in ages or age.seconds > ages[queue].seconds:
                 ages[queue] = age
         return ages

@@ -22,6 +22,7 @@ from console.core.spawn import Tasks
 from console.history.model import CollectorState, CollectorSummary
 from console.workers.gateway import CeleryControl, Control
 from console.workers.model import (
+    BEAT_PREFIX,
     Inspected,
     Listing,
     Replies,
@@ -48,6 +49,7 @@ LISTING_TIMEOUT_S = 2.0
 VISIBLE_S = 10.0
 VISIBLE_MOST_S = 60.0
 HIDDEN_S = 120.0
+BEATS_S = 120.0
 REGISTERED_ITEMS = ["rate_limit", "time_limit", "soft_time_limit", "acks_late"]
 
 _METHODS: dict[Tab, tuple[str, dict[str, object]]] = {
@@ -110,6 +112,7 @@ class WorkersService:
         self._connected = False
         self._inspect_now = False
         self._inspected_s: float | None = None
+        self._beats_asked_s: float | None = None
         self._error: ConsoleError | None = None
         self._pause_s = VISIBLE_S
         self.snapshot = WorkersSnapshot()
@@ -272,20 +275,27 @@ class WorkersService:
         wanted = [k for k in self._roster if k.wanted_at_s is not None and k.wanted_at_s <= now_s]
         if wanted:
             await self._inspect_some(wanted)
+        if self._beats_asked_s is None or now_s - self._beats_asked_s >= BEATS_S:
+            await self._look_for_beats(now_s)
+
+    async def _look_for_beats(self, now_s: float) -> None:
+        """Beat answers a ping only where a setting says so: waiting for it would hold up the rest."""
+        self._beats_asked_s = now_s
+        self._publish()
+        known = frozenset(self._beats) or None
+        (answers,) = await self._ask_all(Request("ping", pattern=f"{BEAT_PREFIX}*", expected=known))
+        self._beats = tuple(sorted(name for name in answers if not is_worker(name)))
 
     async def _inspect_all(self) -> None:
-        """One question to everybody: what moves by itself, and whether beat is there."""
+        """One question to everybody: what moves by itself."""
         now_s = self._clock.monotonic_s()
         live = frozenset(k.hostname for k in self._roster if k.seen and k.state is WorkerState.ONLINE)
         before = {known.hostname: _lasting(known.inspected) for known in self._roster}
-        heard_beats, stats, queues = await self._ask_all(
-            Request("ping", pattern="celerybeat@*", expected=frozenset(self._beats) or None),
-            Request("stats", expected=live or None),
-            Request("active_queues", expected=live or None),
+        stats, queues = await self._ask_all(
+            Request("stats", expected=live or None), Request("active_queues", expected=live or None)
         )
         self._inspected_s = self._clock.monotonic_s()
         self._error = None
-        self._beats = tuple(sorted(name for name in heard_beats if not is_worker(name)))
         for answers, read in ((stats, with_stats), (queues, with_queues)):
             for name in filter(is_worker, answers):
                 known = self._roster.meet(name)
@@ -400,7 +410,7 @@ class WorkersService:
         self._beats = self._silent = ()
         self._malformed = 0
         self._heard = self._reading = self._connected = self._inspect_now = False
-        self._inspected_s = None
+        self._inspected_s = self._beats_asked_s = None
         self._error = None
         self._pause_s = VISIBLE_S
 

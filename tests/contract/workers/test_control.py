@@ -162,7 +162,6 @@ def test_one_round_costs_few_commands_and_sockets(control: CeleryControl, shop: 
     before = total()
     round_of_two()
     cost = total() - before
-    print(f"{cost} commands")  # noqa: T201
     with shop.client() as client:
         names = [entry["name"] for entry in client.client_list()]
     assert names.count("celery-console") <= 2

@@ -227,7 +227,8 @@ async def test_looks_seldom_and_ever_less_while_nothing_changes(world: World) ->
     await until(
         lambda: service._look_every_s == HIDDEN_S and all(k.wanted_at_s is None for k in service._roster)
     )
-    asked = len(world.control.asked)
+    await until(lambda: world.control.methods()[-1] == "ping")
+    asked = world.control.methods().count("stats")
     service.set_visible(True)
     assert service._look_every_s == VISIBLE_S
     pauses = []
@@ -236,7 +237,7 @@ async def test_looks_seldom_and_ever_less_while_nothing_changes(world: World) ->
         world.beat_hearts(ONE, TWO)
         service._wake.set()
         asked += 1
-        await until(lambda: len(world.control.asked) == asked)  # noqa: B023
+        await until(lambda: world.control.methods().count("stats") == asked)  # noqa: B023
         await until(lambda: service._inspected_s == world.clock.monotonic_s())
         pauses.append(service._look_every_s)
     assert pauses[-1] == VISIBLE_MOST_S
