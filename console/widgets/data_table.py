@@ -6,13 +6,14 @@ nobody for data and keeps selection and scroll position while rows come and go u
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPoint, QRect, QRectF, Qt, Signal
+from PySide6.QtCore import SIGNAL, QEvent, QItemSelectionModel, QModelIndex, QPoint, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QApplication,
     QFrame,
     QHeaderView,
+    QMenu,
     QSizePolicy,
     QTableView,
     QWidget,
@@ -420,6 +421,16 @@ class DataTable(QTableView):
             return
         event.accept()
 
+    def add_sort_actions(self, menu: QMenu) -> None:
+        """Add "Sort by" with every column to a context menu: the keyboard's way to the column heads."""
+        submenu = menu.addMenu("Sort by")
+        for number, column in enumerate(self.columns):
+            if column.sortable and column.title:
+                action = submenu.addAction(column.title)
+                action.setCheckable(True)
+                action.setChecked(number == self._head.sorted_column)
+                action.triggered.connect(lambda _checked=False, number=number: self._on_head(number))
+
     def _toggle_check(self, key: str) -> bool:
         row = self._rows_model.position(key)
         for number, column in enumerate(self.columns):
@@ -434,7 +445,12 @@ class DataTable(QTableView):
         else:
             index = self.currentIndex()
             place = self.viewport().mapToGlobal(self.visualRect(index).bottomLeft())
-        if index.isValid():
+        if self.receivers(SIGNAL("context_requested(QString,QPoint)")) == 0:
+            menu = QMenu(self)
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            self.add_sort_actions(menu)
+            menu.popup(place)
+        elif index.isValid():
             self.context_requested.emit(self._rows_model.rows[index.row()].key, place)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -27,6 +27,7 @@ from console.widgets.fields import Field, TextField
 from console.widgets.icons import draw_icon
 from console.widgets.label import Divider, Text
 from console.widgets.paint import draw_box
+from console.widgets.text import escaped
 from console.widgets.theme import repaint_on_change, theme
 from console.widgets.tokens import RADIUS
 
@@ -384,7 +385,7 @@ class ConfirmDialog(ConsoleDialog):
         if type_to_confirm is not None:
             self._word_field = TextField(name=f"Type {type_to_confirm} to go on", mono=True)
             self._word_field.textChanged.connect(self._check)
-            row.addWidget(Field(f"Type <b>{_escaped(type_to_confirm)}</b> to go on", self._word_field), 180)
+            row.addWidget(Field(f"Type <b>{escaped(type_to_confirm)}</b> to go on", self._word_field), 180)
         if reason or type_to_confirm is not None:
             self.body.addLayout(row)
         self.set_footer_note(footer_note)
@@ -416,10 +417,6 @@ class ConfirmDialog(ConsoleDialog):
         if self._word_field is not None:
             ready = ready and self._word_field.text().strip() == self._wanted_word
         self.verb_button.setEnabled(ready)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _plain(markup: str) -> str:

@@ -1,13 +1,12 @@
 """What stands in the place of content that is not there: an icon, a bold line, a reason and what to do."""
 
-from html import escape
-
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from console.widgets.button import Button
 from console.widgets.icons import pixmap
 from console.widgets.label import Text
+from console.widgets.text import escaped
 from console.widgets.theme import theme
 
 
@@ -54,7 +53,7 @@ class EmptyState(QWidget):
         """Replace everything."""
         self._icon = icon
         self._title.set_text(title)
-        self._reason.set_text(f'<p style="line-height:16px">{escape(reason)}</p>')
+        self._reason.set_text(f'<p style="line-height:16px">{escaped(reason)}</p>')
         self._reason.setVisible(bool(reason))
         self._button.setVisible(action is not None)
         if action is not None:

@@ -251,7 +251,7 @@ class Select(QComboBox):
             draw_box(painter, QRectF(x - 2, (self.height() - 8) / 2, 8, 8), fill=color, radius=4)
             x += 14
         arrow = 12 if self._small else 14
-        room = self.width() - x - arrow - 14
+        room = self.width() - x - arrow - 12
         text = look.metrics(self._role).elidedText(self.currentText(), Qt.TextElideMode.ElideRight, room)
         draw_text(painter, text, role=self._role, color=ink, x=x, top=0, height=self.height())
         at = self.width() - arrow - (8 if self._small else 9)

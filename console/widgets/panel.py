@@ -73,7 +73,6 @@ class Panel(Surface):
         if title:
             self.setAccessibleName(title)
             self._title = Text(title, role="panel")
-            self._title.setContentsMargins(0, 2, 0, 0)
             self.add_head(self._title)
 
     def set_title(self, title: str) -> None:
@@ -175,6 +174,7 @@ class PageHeader(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(8)
         self._title = Text(title, role="page")
+        self._title.setContentsMargins(0, 0, 0, 2)
         self._layout.addWidget(self._title)
         self._subtitle: Text | None = None
         self._left_count = 1

@@ -15,7 +15,7 @@ QMenu::item { padding: 5px 24px 5px 10px; border-radius: ${small}px; background:
 QMenu::icon { padding-left: 8px; }
 QMenu::item:selected { background: $selection; color: $text; }
 QMenu::item:disabled { color: $faint; background: transparent; }
-QMenu::separator { height: 1px; background: $hairline; margin: 4px 6px; }
+QMenu::separator { height: 1px; background: $border; margin: 4px 6px; }
 QLineEdit, QPlainTextEdit, QTextEdit, QAbstractSpinBox {
   background: $surface; color: $text; border: 1px solid $border_strong; border-radius: ${radius}px;
   selection-background-color: $accent; selection-color: $on_accent;
@@ -31,7 +31,13 @@ QComboBox QAbstractItemView {
   background: $raised; color: $text; border: 1px solid $border_strong; padding: 4px; outline: none;
   selection-background-color: $selection; selection-color: $text;
 }
-QComboBox QAbstractItemView::item { min-height: 26px; padding: 0 6px; border-radius: ${small}px; }
+QComboBox QAbstractItemView::item {
+  min-height: 26px; padding: 0 6px; border: none; border-radius: ${small}px;
+}
+QComboBox QAbstractItemView::item:selected { background: $selection; color: $text; }
+QAbstractSpinBox { min-height: 26px; }
+QAbstractSpinBox QLineEdit { border: none; background: transparent; padding: 0 6px; }
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0; border: none; }
 QTableView { background: $surface; border: none; outline: none; selection-background-color: $selection; }
 QTableView[framed="true"] { border: 1px solid $border; border-radius: ${radius}px; }
 QTableView[log="true"] { background: $log; }

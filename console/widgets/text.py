@@ -54,6 +54,11 @@ def short_worker_name(name: str) -> str:
     return name.removeprefix("celery@")
 
 
+def escaped(text: str) -> str:
+    """A text that stands for itself in rich text."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def number_text(value: float | None) -> str:
     """A whole number with thousands separated: 18412 becomes "18,412"."""
     return UNKNOWN if value is None else f"{round(value):,}"

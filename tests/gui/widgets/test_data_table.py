@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QModelIndex, QPoint, Qt
-from PySide6.QtGui import QAccessible
+from PySide6.QtGui import QAccessible, QContextMenuEvent
 from PySide6.QtTest import QAbstractItemModelTester, QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QMenu
 from pytestqt.qtbot import QtBot
 
 from console.widgets.button import Button
@@ -278,3 +278,29 @@ def test_painting_every_kind_of_cell(table: DataTable) -> None:
     table.select_keys(["a"])
     table.set_stale(True)
     assert not table.grab().isNull()
+
+
+def test_the_keyboard_sorts_through_the_context_menu(table: DataTable, qtbot: QtBot) -> None:
+    table.set_rows(rows("a"))
+    menu = QMenu()
+    qtbot.addWidget(menu)
+    table.add_sort_actions(menu)
+    submenu = menu.actions()[0].menu()
+    assert isinstance(submenu, QMenu)
+    with qtbot.waitSignal(table.sort_requested) as asked:
+        next(action for action in submenu.actions() if action.text() == "Runs").trigger()
+    assert asked.args == ["runs", True]
+
+
+def test_the_context_menu_key(table: DataTable, qtbot: QtBot) -> None:
+    table.set_rows(rows("a"))
+    table.select_keys(["a"])
+    place = QPoint(5, 5)
+    QApplication.sendEvent(table, QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, place))
+    own = [one for one in table.findChildren(QMenu) if one.title() == ""]
+    assert len(own) == 1
+    own[0].close()
+    asked: list[str] = []
+    table.context_requested.connect(lambda key, _place: asked.append(key))
+    QApplication.sendEvent(table, QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, place))
+    assert asked == ["a"]
