@@ -23,14 +23,16 @@ class CeleryScheduleBroker:
         self._session = session
 
     def worker_settings(self) -> WorkerSettings | None:
-        app = self._session.celery_app()
-        mailbox = app.control.mailbox
+        from celery.app.control import Control
+
+        # A control of our own for each question: kombu 5.7 keeps a mailbox's reply queue as it was for the
+        # thread that asked first (`Mailbox.reply_queue`); answers to another thread go where nobody reads.
+        control = Control(self._session.celery_app())
+        replies = f"{self._session.address.key_prefix}{control.mailbox.reply_queue.name}"
         try:
-            answers = app.control.inspect(timeout=ANSWER_WITHIN_S, limit=1).conf(with_defaults=True)
-            # Celery leaves the answers of the workers that were not waited for in the broker for ever.
-            self._session.redis_client().delete(
-                f"{self._session.address.key_prefix}{mailbox.reply_queue.name}"
-            )
+            answers = control.inspect(timeout=ANSWER_WITHIN_S, limit=1).conf(with_defaults=True)
+            # What arrives after the first answer stays in the broker for ever unless it is deleted.
+            self._session.redis_client().delete(replies)
         except Exception as error:
             raise _away(error) from error
         conf = next(iter((answers or {}).values()), None)

@@ -40,6 +40,7 @@ from console.schedules.routing import queue_for
 
 VISIBLE_S = 5.0
 HIDDEN_S = 30.0
+ASK_WORKER_S = 60.0
 AT_ONCE = 1_000
 """More rows than this are shown before their next runs are worked out, in portions of this many."""
 
@@ -85,6 +86,7 @@ class ScheduleService:
         self._changes: dict[int, Change] = {}
         self._undoable: tuple[Switched, ...] = ()
         self._worker: WorkerSettings | None = None
+        self._asked_worker_s = float("-inf")
         runner.changed.connect(lambda subjects: self.refresh() if Subject.SCHEDULES in subjects else None)
 
     # --- Following the connection ------------------------------------------------------------------------
@@ -126,6 +128,7 @@ class ScheduleService:
         self._changes = {}
         self._undoable = ()
         self._worker = None
+        self._asked_worker_s = float("-inf")
         self._timetable = None
 
     # --- Reading -----------------------------------------------------------------------------------------
@@ -137,7 +140,7 @@ class ScheduleService:
                 await self._look(session)
             except ConsoleError as error:
                 self._publish(replace(self.snapshot, error=error))
-            await self._ask_worker_once(session)
+            self._ask_worker(session)
             try:
                 await asyncio.wait_for(self._wake.wait(), VISIBLE_S if self._visible else HIDDEN_S)
             except TimeoutError:
@@ -201,16 +204,25 @@ class ScheduleService:
 
     # --- What a worker tells of its project --------------------------------------------------------------
 
-    async def _ask_worker_once(self, session: Session) -> None:
-        """One broadcast per connection, when somebody looks at the page: which rows are managed by code."""
-        if self._worker is None and self._visible and session.connected:
-            try:
-                settings = await self._worker_settings(session)
-            except ConsoleError:
-                return  # asked again at the next look; the page lives without it
-            if settings is not None and self.snapshot.rows is not None:
-                marked = tuple(map(self._marked, self.snapshot.rows))
-                self._publish(replace(self.snapshot, rows=marked))
+    def _ask_worker(self, session: Session) -> None:
+        """Which rows are managed by code: one broadcast per connection, when somebody looks at the page.
+
+        A broadcast costs the broker about ten commands, so while nobody answers it is asked once a minute.
+        """
+        now_s = self._clock.monotonic_s()
+        wanted = self._worker is None and self._visible and session.connected
+        if wanted and now_s - self._asked_worker_s >= ASK_WORKER_S:
+            self._asked_worker_s = now_s
+            self._tasks.start(self._mark_code(session), name="worker settings")
+
+    async def _mark_code(self, session: Session) -> None:
+        try:
+            settings = await self._worker_settings(session)
+        except ConsoleError:
+            return  # asked again later; the page lives without it
+        if settings is not None and self.snapshot.rows is not None:
+            marked = tuple(map(self._marked, self.snapshot.rows))
+            self._publish(replace(self.snapshot, rows=marked))
 
     async def _worker_settings(self, session: Session) -> WorkerSettings | None:
         if self._worker is None:
