@@ -31,7 +31,7 @@ _ICON = 17
 
 def badge_width(text: str, *, icon: str | None) -> int:
     """The width in pixels of a badge with this content."""
-    return round(text_width("badge", text) + 0.49) + 2 * _PADDING + (_ICON if icon else 0)
+    return round(text_width("badge", text)) + 2 * _PADDING + (_ICON if icon else 0)
 
 
 def draw_badge(painter: QPainter, text: str, *, tone: str, icon: str | None, x: float, y: float) -> int:

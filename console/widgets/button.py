@@ -141,7 +141,7 @@ class Button(QPushButton):
         return sum(width for _, width in parts) + sum(self._gap_before(part) for part, _ in parts[1:])
 
     def sizeHint(self) -> QSize:
-        padding = 20 if self._big else 8 if self._kind == "flat" else 12
+        padding = 20 if self._big else 9 if self._kind == "flat" else 12
         return QSize(round(self._content_width()) + 2 * padding, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:

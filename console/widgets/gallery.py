@@ -18,7 +18,7 @@ from console.widgets.empty_state import EmptyState
 from console.widgets.fields import CheckBox, Field, TextField
 from console.widgets.label import Divider, KeyCap, Text
 from console.widgets.loading_rows import LoadingRows
-from console.widgets.panel import Panel
+from console.widgets.panel import Panel, Surface
 from console.widgets.states import state_look
 from console.widgets.style import FocusRing
 from console.widgets.table_model import Cell, Column, Row
@@ -54,7 +54,7 @@ class Gallery(_Place):
         self._banners(self._panel("Notices and banners", 14, 280, 808, 240))
         self._stale(self._panel("Stale data", 834, 280, 432, 240))
         self._empty(self._panel("Empty and loading", 14, 532, 398, 254))
-        self._dialog_place = Panel()
+        self._dialog_place = Surface(fill="sunken")
         self.put(self._dialog_place, 424, 532, 842, 254)
         set_dialog_host(self._dialog_place)
 

@@ -197,7 +197,7 @@ class CellDelegate(QStyledItemDelegate):
 
     @staticmethod
     def _line(painter: QPainter, text: str, *, role: str, color: QColor, x: float, box: QRectF) -> float:
-        return draw_text(painter, text, role=role, color=color, x=round(x), top=box.y(), height=box.height())
+        return draw_text(painter, text, role=role, color=color, x=x, top=box.y(), height=box.height())
 
     def helpEvent(
         self,

@@ -123,13 +123,11 @@ class Theme(QObject):
         files = _MONO_FILES if wanted.mono else _FONT_FILES
         self._load(files[wanted.weight])
         font = QFont(_MONO if wanted.mono else _INTER)
-        if wanted.size_px == int(wanted.size_px):
-            font.setPixelSize(int(wanted.size_px))
-        else:
-            # Qt has whole pixel sizes only; half ones are given in points of the screen's own scale.
-            screen = QGuiApplication.primaryScreen()
-            dots_per_inch = screen.logicalDotsPerInchY() if screen is not None else 96.0
-            font.setPointSizeF(wanted.size_px * 72.0 / dots_per_inch)
+        # Qt rounds every size to whole pixels; a half one is reached by stretching the smaller.
+        whole = int(wanted.size_px)
+        font.setPixelSize(whole)
+        if whole != wanted.size_px:
+            font.setStretch(round(100 * wanted.size_px / whole))
         font.setWeight(QFont.Weight(wanted.weight))
         font.setHintingPreference(QFont.HintingPreference.PreferNoHinting)
         if wanted.letter_spacing_px:

@@ -235,7 +235,7 @@ FONT_ROLES: dict[str, FontRole] = {
     "label-name": FontRole(12, 500),
     "header": FontRole(12, 600),
     "caption": FontRole(11, 600),
-    "badge": FontRole(11, 600),
+    "badge": FontRole(11.5, 600),
     "key": FontRole(11, 500),
     "axis": FontRole(11, 400),
     "axis-name": FontRole(11, 600),
