@@ -51,7 +51,10 @@ def dialog_host(widget: QWidget) -> QWidget:
         if candidate.property(_HOST_PROPERTY):
             return candidate
         candidate = candidate.parentWidget()
-    return widget.window()
+    window = widget.window()
+    # Asked for from outside the pages, from a menu for instance: the window's pages are covered all the same.
+    inside = (child for child in window.findChildren(QWidget) if child.property(_HOST_PROPERTY))
+    return next(inside, window)
 
 
 class _Scrim(QWidget):

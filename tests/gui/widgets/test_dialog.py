@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from console.widgets.button import Button
-from console.widgets.dialog import ConfirmDialog, ConsoleDialog, set_dialog_host
+from console.widgets.dialog import ConfirmDialog, ConsoleDialog, dialog_host, set_dialog_host
 from console.widgets.fields import TextField
 
 
@@ -186,3 +186,11 @@ def test_a_cancelled_wait_closes_the_sheet(page: Page, qtbot: QtBot) -> None:
 
     assert _run(give_up())
     assert ConsoleDialog.open_in(page.button) is None
+
+
+def test_a_dialog_asked_for_from_outside_covers_the_pages_as_well(page: Page, qtbot: QtBot) -> None:
+    assert dialog_host(page) is page.content
+    assert dialog_host(page.bar) is page.content
+    alone = QWidget()
+    qtbot.addWidget(alone)
+    assert dialog_host(alone) is alone
