@@ -217,7 +217,7 @@ class Collector:
             return True
         now = self._now()
         something = fold.waiting
-        batch = fold.batch(change=self._change + (1 if something else 0), alive=now)
+        batch = fold.batch(change=self._change + int(fold.moves_tasks), alive=now)
         if something or self._subscribed:
             store.commit(batch)
             self._stamped_s = time.monotonic()

@@ -127,6 +127,11 @@ class Fold:
         """Whether something is folded that is not stored."""
         return bool(self._dirty or self._dirty_workers or self._minutes)
 
+    @property
+    def moves_tasks(self) -> bool:
+        """Whether tasks are among what is not stored; heartbeats alone change no row that a page shows."""
+        return bool(self._dirty)
+
     def apply(self, events: Sequence[Event], *, received_at: float) -> None:
         """Fold `events`, received at `received_at` (seconds of the epoch, our clock).
 

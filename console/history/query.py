@@ -194,6 +194,22 @@ def _span(value: str, negated: bool, position: int, piece: str) -> float:
     return float(int(match["number"]) * _UNIT_S[match["unit"]])
 
 
+def text_with_states(text: str, states: frozenset[TaskState]) -> str:
+    """`text` with its `state:` terms replaced by those of `states`, in front; the rest stays as it is."""
+    kept: list[str] = []
+    position = 0
+    while position < len(text):
+        found = _PIECE.match(text, position)
+        if text[position].isspace() or found is None or found.end() == position:
+            position += 1
+            continue
+        if found["minus"] or (found["field"] or "").lower() != Field.STATE:
+            kept.append(found.group())
+        position = found.end()
+    words = ",".join(state.value.lower() for state in TaskState if state in states)
+    return " ".join([f"state:{words}", *kept] if words else kept)
+
+
 def quoted(value: str) -> str:
     """`value` as it must be written in a query to mean itself."""
     if value and not re.search(r'[\s"\\:]', value) and not value.startswith("-"):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.history.model import TaskState
-from console.history.query import Field, QueryError, Term, parse_query, quoted
+from console.history.query import Field, QueryError, Term, parse_query, quoted, text_with_states
 from console.history.statements import matches
 
 
@@ -73,3 +73,11 @@ def test_names_match_whole_by_their_end_or_with_stars() -> None:
     assert not matches("shop.tasks.resend_invoice", "send_invoice")
     assert not matches("ab", "a[*")
     assert matches("a[b]", "a[*")
+
+
+def test_chips_rewrite_the_states_of_a_text_and_nothing_else() -> None:
+    text = 'name:"a b" state:failed -state:sent since:1h state:retry'
+    both = frozenset({TaskState.STARTED, TaskState.FAILED})
+    assert text_with_states(text, both) == 'state:started,failed name:"a b" -state:sent since:1h'
+    assert text_with_states(text, frozenset()) == 'name:"a b" -state:sent since:1h'
+    assert text_with_states("", both) == "state:started,failed"

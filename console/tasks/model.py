@@ -1,0 +1,254 @@
+"""What the Tasks page knows: the rows it shows, what can be done to one, and how its life is told."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from console.core.errors import ConsoleError
+from console.history.model import (
+    Counts,
+    ErrorGroup,
+    Gap,
+    Relative,
+    TaskDetail,
+    TaskRow,
+    TaskState,
+)
+from console.history.query import QueryError, TaskQuery
+
+MAX_JSON = 1_000_000
+_CLIENT = re.compile(r"gen(?P<pid>\d+)@(?P<host>.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class TasksSnapshot:
+    """What the page shows.
+
+    `rows` None: not read yet. `counts` are those of the chips, `pending` counts rows above that are
+    held back while the person has scrolled down. `stale` says that events are not being read now;
+    `as_of` is the last instant at which they were.
+    """
+
+    text: str = ""
+    query: TaskQuery = field(default_factory=TaskQuery)
+    query_error: QueryError | None = None
+    rows: tuple[TaskRow, ...] | None = None
+    more: bool = False
+    counts: Counts | None = None
+    took_ms: float | None = None
+    pending: int = 0
+    gap: Gap | None = None
+    as_of: datetime | None = None
+    error: ConsoleError | None = None
+    stale: bool = False
+    live: bool = False
+    reason: str = ""
+
+    @property
+    def found(self) -> int | None:
+        """How many tasks fit, the states included; None while unknown."""
+        if self.counts is None:
+            return None
+        wanted = (self.query.states or frozenset(TaskState)) - self.query.not_states
+        return sum(self.counts.by_state.get(state, 0) for state in wanted)
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether a search or a chip hides some tasks."""
+        return self.query.filters or bool(self.query.states) or bool(self.query.not_states)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStory:
+    """One task with its relatives and the failures like its own."""
+
+    detail: TaskDetail
+    family: tuple[Relative, ...]
+    same_error: ErrorGroup | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One event in the life of a task, as the timeline tells it."""
+
+    state: TaskState
+    when: datetime | None
+    lines: tuple[str, ...]
+    lapse_s: float | None = None
+
+
+def moments(detail: TaskDetail) -> tuple[Moment, ...]:
+    """The life of a task from sent to its end. `lapse_s` is the time since what came before."""
+    row = detail.row
+    told: list[Moment] = []
+    if row.sent is not None:
+        to = [f"to {row.queue}"] if row.queue else []
+        if detail.routing_key and detail.routing_key != row.queue:
+            to.append(f"routing key {detail.routing_key}")
+        told.append(Moment(TaskState.SENT, row.sent, _lines(client_words(detail.client), ", ".join(to))))
+    several = len(detail.attempts) > 1
+    worker: str | None = None
+    for attempt in detail.attempts:
+        if attempt.received is not None and attempt.number == 1:
+            waited = _lapse(row.sent, attempt.received)
+            told.append(Moment(TaskState.RECEIVED, attempt.received, _lines(attempt.worker), waited))
+            worker = attempt.worker
+        if attempt.started is not None:
+            number = f"attempt {attempt.number}" if several else None
+            other = attempt.worker if attempt.worker != worker else None
+            told.append(Moment(TaskState.STARTED, attempt.started, _lines(number, other)))
+            worker = attempt.worker
+        if attempt.state not in (TaskState.STARTED, TaskState.RECEIVED):
+            ran = _lapse(attempt.started, attempt.ended)
+            told.append(Moment(attempt.state, attempt.ended, _lines(_brief(attempt.exception)), ran))
+    return tuple(told)
+
+
+def client_words(client: str | None) -> str | None:
+    """Celery names a client gen<pid>@<host>; people read host and PID."""
+    found = _CLIENT.fullmatch(client or "")
+    return client if found is None else f"{found['host']}, PID {found['pid']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the bar above the timeline, in shares of the whole (0 to 1)."""
+
+    start: float
+    end: float
+    state: TaskState
+
+
+def spans(detail: TaskDetail) -> tuple[Span, ...]:
+    """The stretches in which the task ran; what is between them it waited."""
+    known = [detail.row.sent, detail.row.received]
+    known += [instant for one in detail.attempts for instant in (one.started, one.ended)]
+    instants = [instant for instant in known if instant is not None]
+    if len(instants) < 2 or max(instants) <= min(instants):
+        return ()
+    first, whole_s = min(instants), (max(instants) - min(instants)).total_seconds()
+    return tuple(
+        Span(
+            (one.started - first).total_seconds() / whole_s,
+            (one.ended - first).total_seconds() / whole_s,
+            one.state,
+        )
+        for one in detail.attempts
+        if one.started is not None and one.ended is not None and one.ended >= one.started
+    )
+
+
+def whole_s(detail: TaskDetail) -> float | None:
+    """From sent (else received) to the end."""
+    return _lapse(detail.row.sent or detail.row.received, detail.row.ended)
+
+
+def error_of(exception: str) -> tuple[str, str]:
+    """`ValueError('no')` is the class ValueError with the message no."""
+    head, opened, rest = exception.partition("(")
+    if not opened or not head.replace(".", "").replace("_", "").isalnum():
+        return "", exception
+    message = rest.removesuffix(")").rstrip(",")
+    if len(message) >= 2 and message[0] == message[-1] and message[0] in "'\"":
+        message = message[1:-1]
+    return head.rsplit(".", 1)[-1], message
+
+
+def why_not_revoke(row: TaskRow | None) -> str | None:
+    """Why revoking makes no sense; None when it does."""
+    if row is None:
+        return "Select a task first"
+    if row.state.is_final:
+        return f"It has ended: {row.state.value}"
+    return None
+
+
+def why_not_terminate(row: TaskRow | None) -> str | None:
+    """Why there is nothing to terminate; None when there is."""
+    if row is None:
+        return "Select a task first"
+    if row.state is not TaskState.STARTED:
+        return "Only a running task can be terminated"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """A task to be sent; `queue` empty is the default queue."""
+
+    name: str
+    queue: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SendErrors:
+    """What is wrong with each field of a task to be sent; empty when it is right."""
+
+    name: str = ""
+    queue: str = ""
+    args: str = ""
+    kwargs: str = ""
+
+    def __bool__(self) -> bool:
+        return any((self.name, self.queue, self.args, self.kwargs))
+
+
+def read_send_form(*, name: str, queue: str, args: str, kwargs: str) -> SendRequest | SendErrors:
+    """The task that the fields say, or what is wrong with each of them."""
+    name, queue = name.strip(), queue.strip()
+    wrong_name = "" if name and not any(letter.isspace() for letter in name) else "A task name without blanks"
+    wrong_queue = "A queue name without blanks" if any(letter.isspace() for letter in queue) else ""
+    list_value, wrong_args = _json(args.strip() or "[]", list, 'a JSON list, for example [1, "two"]')
+    object_value, wrong_kwargs = _json(kwargs.strip() or "{}", dict, 'a JSON object, for example {"a": 1}')
+    if wrong_name or wrong_queue or wrong_args or wrong_kwargs:
+        return SendErrors(wrong_name, wrong_queue, wrong_args, wrong_kwargs)
+    return SendRequest(name, queue, list_value, object_value)
+
+
+def _json(text: str, kind: type, wanted: str) -> tuple[Any, str]:
+    if len(text) > MAX_JSON:
+        return None, f"At most {MAX_JSON:,} characters"
+
+    def refused(word: str) -> Any:
+        raise ValueError(f"{word} is not JSON")
+
+    def finite(word: str) -> float:
+        number = float(word)
+        if not math.isfinite(number):
+            raise ValueError(f"{word[:20]} is too large")
+        return number
+
+    try:
+        value = json.loads(text, parse_constant=refused, parse_float=finite)
+    except json.JSONDecodeError as error:
+        return None, f"Line {error.lineno}, column {error.colno}: {error.msg}"
+    except (ValueError, RecursionError) as error:
+        return None, str(error) if isinstance(error, ValueError) else "It is nested too deeply"
+    if not isinstance(value, kind):
+        return None, f"This must be {wanted}"
+    return value, ""
+
+
+def _brief(exception: str | None) -> str | None:
+    if not exception:
+        return None
+    error, message = error_of(exception)
+    return error or message[:80]
+
+
+def _lines(*lines: str | None) -> tuple[str, ...]:
+    return tuple(line for line in lines if line)
+
+
+def _lapse(start: datetime | None, end: datetime | None) -> float | None:
+    if start is None or end is None:
+        return None
+    lapse_s = (end - start).total_seconds()
+    return lapse_s if lapse_s >= 0 else None

@@ -1,0 +1,451 @@
+"""The tasks of the open connection as a list that follows the event stream, and what can be done to one.
+
+Reads happen on the history lane, at most four a second and only while somebody looks: at the top of
+the list the first page is read again, further down only what changed is, and new rows wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from console.broker.session import Session
+from console.core.clock import Clock
+from console.core.connection import LinkStatus
+from console.core.errors import Cause, ConsoleError
+from console.core.happening import Happening
+from console.core.operations import Danger, Operation, Subject
+from console.core.spawn import Tasks
+from console.history.model import (
+    CollectorState,
+    CollectorSummary,
+    Counts,
+    Gap,
+    Names,
+    TaskRow,
+    TaskState,
+)
+from console.history.query import QueryError, Sort, TaskQuery, parse_query
+from console.history.reader import HistoryReader
+from console.tasks.gateway import Answer, CeleryTaskControl, TaskControl
+from console.tasks.model import SendRequest, TasksSnapshot, TaskStory
+
+PAGE_ROWS = 200
+MAX_ROWS = 20_000
+READ_EVERY_S = 0.25
+UNASKED_S = 5.0
+COUNT_SHARE = 20.0
+GAP_SHOWN_S = 900.0
+NOT_YET = frozenset({Cause.NOT_FOUND, Cause.NOT_MIGRATED})
+
+
+def open_celery_control(session: Session) -> TaskControl:
+    """Remote control and publishing through a session's own application."""
+    return CeleryTaskControl(session.celery_app, session.address)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What one visit to the history brought."""
+
+    rows: tuple[TaskRow, ...]
+    more: bool
+    pending: int
+    counts: Counts | None
+    gap: Gap | None
+    change: int
+    took_ms: float
+    counted_s: float
+
+
+class TasksService:
+    """Rows by query, one task's story, and the operations on tasks.
+
+    `registered` names the tasks that workers have registered, for completion.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        registered: Callable[[], Iterable[str]] = lambda: (),
+        open_history: Callable[[Path], HistoryReader] = HistoryReader,
+        open_control: Callable[[Session], TaskControl] = open_celery_control,
+    ) -> None:
+        self._clock = clock
+        self._registered = registered
+        self._open_history = open_history
+        self._open_control = open_control
+        self._session: Session | None = None
+        self._reader: HistoryReader | None = None
+        self._control: TaskControl | None = None
+        self._tasks = Tasks("tasks")
+        self._wake = asyncio.Event()
+        self._disconnect: Callable[[], None] = lambda: None
+        self._summary: CollectorSummary | None = None
+        self._visible = False
+        self._at_top = True
+        self._change = -1
+        self._wanted = True
+        self._counted_s = -1e9
+        self._count_cost_s = 0.0
+        self._count_query: TaskQuery | None = None
+        self._count_owed = False
+        self.snapshot = TasksSnapshot()
+        self.changed: Happening[TasksSnapshot] = Happening()
+
+    def attach(self, session: Session) -> None:
+        """Show the history of `session` until `detach`."""
+        self._session = session
+        self._reader = self._open_history(session.history_file)
+        self._control = self._open_control(session)
+        self._summary = None
+        self._forget()
+        self._disconnect = session.status_changed.connect(self._on_status)
+        self._tasks.start(self._watch(session, self._reader), name="watch")
+
+    async def detach(self) -> None:
+        """Stop following and forget."""
+        self._disconnect()
+        session, reader = self._session, self._reader
+        self._session = self._reader = self._control = None
+        self._wake.set()
+        await self._tasks.aclose()
+        if session is not None and reader is not None:
+            try:
+                await session.history.run(reader.close)
+            except ConsoleError:
+                pass  # the lane is closed already; the file goes with the reader
+        self._forget()
+
+    def set_visible(self, visible: bool) -> None:
+        """Whether somebody looks at the page."""
+        self._visible = visible
+        if visible:
+            self._want()
+
+    def refresh(self) -> None:
+        """Read again now."""
+        self._count_query = None
+        self._want()
+
+    def on_summary(self, summary: CollectorSummary) -> None:
+        """The collector spoke; when the history changed the rows are read again."""
+        before, self._summary = self._summary, summary
+        if summary.change != self._change:
+            self._wake.set()
+        if before is None or (before.state, before.error) != (summary.state, summary.error):
+            self._publish(self._with_line(self.snapshot))
+
+    # What is shown.
+
+    def show(self, text: str) -> None:
+        """Show what the query `text` finds; one that cannot be read leaves the rows as they are."""
+        now = self.snapshot
+        if text == now.text and now.query_error is None:
+            return
+        try:
+            query = parse_query(text)
+        except QueryError as error:
+            self._publish(replace(now, text=text, query_error=error))
+            return
+        query = query.sorted_by(now.query.sort, descending=now.query.descending)
+        self._show(query, text)
+
+    def sort(self, sort: Sort, *, descending: bool) -> None:
+        """Show in another order."""
+        self._show(self.snapshot.query.sorted_by(sort, descending=descending), self.snapshot.text)
+
+    def set_at_top(self, at_top: bool) -> None:
+        """Whether the first row is in view: below it, new rows wait instead of pushing the list down."""
+        if at_top != self._at_top:
+            self._at_top = at_top
+            if at_top:
+                self._want()
+
+    async def more(self) -> None:
+        """Read the page after the last row."""
+        now, session, reader = self.snapshot, self._session, self._reader
+        if session is None or reader is None or not now.rows or not now.more or len(now.rows) >= MAX_ROWS:
+            return
+        cursor = now.query.cursor(now.rows[-1])
+        try:
+            page = await session.history.run(
+                reader.page, now.query, cursor, PAGE_ROWS, key=("tasks", "more", cursor)
+            )
+        except ConsoleError as error:
+            self._publish(replace(self.snapshot, error=error))
+            return
+        if self.snapshot.query == now.query and self.snapshot.rows and self.snapshot.rows[-1] == now.rows[-1]:
+            rows = (*self.snapshot.rows, *page)
+            self._publish(replace(self.snapshot, rows=rows, more=len(page) == PAGE_ROWS))
+
+    async def story(self, task_id: str) -> TaskStory | None:
+        """Everything known of one task; None when the history has none. Raises `ConsoleError`."""
+        session, reader = self._session, self._reader
+        if session is None or reader is None:
+            return None
+        return await session.history.run(_story, reader, task_id, key=("tasks", "story", task_id))
+
+    async def names(self) -> Names:
+        """Words for completion: those of the history and the registered tasks. Raises `ConsoleError`."""
+        session, reader = self._session, self._reader
+        if session is None or reader is None:
+            return Names((), (), ())
+        try:
+            known = await session.history.run(reader.names, key=("tasks", "names"))
+        except ConsoleError as error:
+            if error.cause not in NOT_YET:
+                raise
+            known = Names((), (), ())
+        return replace(known, tasks=tuple(sorted({*known.tasks, *self._registered()})))
+
+    # What can be done.
+
+    def revoke(self, row: TaskRow) -> Operation:
+        """Tell the workers not to run a task."""
+        return Operation(
+            name="Revoke task",
+            target=f"{row.name or 'Task'} {row.id}",
+            danger=Danger.DISRUPTIVE,
+            verb="Revoke",
+            question=f"Revoke {_short(row)}?",
+            consequence=_revoke_consequence(row),
+            run=lambda: self._revoke(row.id, terminate=False),
+            changes=frozenset({Subject.TASKS, Subject.WORKERS}),
+        )
+
+    def terminate(self, row: TaskRow) -> Operation:
+        """Kill the process that runs a task."""
+        return Operation(
+            name="Terminate task",
+            target=f"{row.name or 'Task'} {row.id}",
+            danger=Danger.DESTRUCTIVE,
+            verb="Terminate",
+            question=f"Terminate {_short(row)}?",
+            consequence=(
+                f"The process on {row.worker or 'its worker'} that runs it gets SIGTERM in the middle of its "
+                "work. What it has done so far stays done; it is not run again."
+            ),
+            run=lambda: self._revoke(row.id, terminate=True),
+            changes=frozenset({Subject.TASKS, Subject.WORKERS}),
+        )
+
+    def send(self, request: SendRequest, *, sent: Callable[[str], None]) -> Operation:
+        """Publish a new task; `sent` is called with its id."""
+
+        async def run() -> str:
+            session, control = self._need()
+            task_id = str(uuid.uuid4())
+            await session.queues.run(control.send, task_id, request)
+            sent(task_id)
+            return f"{request.name} sent to {request.queue or 'the default queue'}"
+
+        return Operation(
+            name="Send task",
+            target=f"{request.name} to {request.queue or 'the default queue'}",
+            danger=Danger.SAFE,
+            verb="Send",
+            run=run,
+            changes=frozenset({Subject.TASKS, Subject.QUEUES}),
+        )
+
+    async def _revoke(self, task_id: str, *, terminate: bool) -> str:
+        session, control = self._need()
+        expected = self._online()
+        answers = await session.control.run(
+            lambda: control.revoke(task_id, terminate=terminate, expected=expected)
+        )
+        return _outcome(answers, terminate=terminate)
+
+    def _need(self) -> tuple[Session, TaskControl]:
+        if self._session is None or self._control is None:
+            raise ConsoleError("No connection is open", cause=Cause.UNREACHABLE)
+        return self._session, self._control
+
+    def _online(self) -> int | None:
+        summary = self._summary
+        online = 0 if summary is None else sum(worker.online for worker in summary.workers)
+        return online or None
+
+    # The watch: one coroutine, one visit to the history at a time.
+
+    def _show(self, query: TaskQuery, text: str) -> None:
+        self._at_top = True
+        self._publish(replace(self.snapshot, query=query, text=text, query_error=None, pending=0))
+        self._want()
+
+    def _want(self) -> None:
+        self._wanted = True
+        self._wake.set()
+
+    def _forget(self) -> None:
+        self._change = -1
+        self._wanted = True
+        self._at_top = True
+        self._count_query = None
+        now = self.snapshot
+        self._publish(TasksSnapshot(text=now.text, query=now.query, query_error=now.query_error))
+
+    def _publish(self, snapshot: TasksSnapshot) -> None:
+        if snapshot != self.snapshot:
+            self.snapshot = snapshot
+            self.changed.emit(snapshot)
+
+    def _on_status(self, _status: LinkStatus) -> None:
+        self._publish(self._with_line(self.snapshot))
+
+    def _with_line(self, snapshot: TasksSnapshot) -> TasksSnapshot:
+        """`snapshot` with the state of the line and of the collector."""
+        summary, session = self._summary, self._session
+        if session is None or summary is None:
+            return replace(snapshot, live=False)
+        live = session.connected and summary.state is CollectorState.READING
+        as_of = self._clock.now() if snapshot.live and not live else snapshot.as_of
+        waits = summary.state is CollectorState.CONNECTING and not summary.error
+        return replace(
+            snapshot,
+            live=live,
+            stale=not live and not waits,
+            reason="" if live else summary.error,
+            as_of=as_of,
+        )
+
+    async def _watch(self, session: Session, reader: HistoryReader) -> None:
+        while self._session is session:
+            try:
+                # Not wait_for: under Python 3.11 it swallows a cancellation that meets the wake-up.
+                async with asyncio.timeout(self._patience_s()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            if not self._visible or self._session is not session:
+                continue
+            await self._visit(session, reader)
+            await asyncio.sleep(READ_EVERY_S)
+
+    def _patience_s(self) -> float | None:
+        """A count that was put off, or a span of time that moves on, needs another look without news."""
+        moves = self._count_owed or self.snapshot.query.since_s is not None
+        return UNASKED_S if moves and self._visible else None
+
+    async def _visit(self, session: Session, reader: HistoryReader) -> None:
+        now = self.snapshot
+        fresh = self._wanted or self._at_top
+        self._wanted = False
+        count = self._must_count(now.query)
+        self._count_owed = not count
+        rows = () if fresh else now.rows or ()
+        try:
+            read = await session.history.run(_read, reader, now.query, rows, self._change, count)
+        except ConsoleError as error:
+            if error.cause in NOT_YET:
+                empty = Counts(dict.fromkeys(TaskState, 0))
+                self._publish(self._with_line(replace(now, rows=(), counts=empty, error=None)))
+            else:
+                self._publish(replace(self.snapshot, error=error))
+            return
+        if self.snapshot.query != now.query:
+            return  # the person has asked for something else meanwhile; that is read next
+        self._change = read.change
+        if read.counts is not None:
+            self._counted_s, self._count_cost_s = self._clock.monotonic_s(), read.counted_s
+            self._count_query = now.query
+        gap = read.gap
+        self._publish(
+            self._with_line(
+                replace(
+                    self.snapshot,
+                    rows=read.rows,
+                    more=read.more if fresh else now.more,
+                    counts=read.counts if read.counts is not None else now.counts,
+                    took_ms=read.took_ms if fresh else now.took_ms,
+                    pending=read.pending,
+                    gap=gap,
+                    as_of=self._clock.now(),
+                    error=None,
+                )
+            )
+        )
+
+    def _must_count(self, query: TaskQuery) -> bool:
+        if self._count_query is None or self._count_query.with_states(frozenset()) != query.with_states(
+            frozenset()
+        ):
+            return True
+        # Counting a filter may cost a tenth of a second; it gets a twentieth of the time at most.
+        return self._clock.monotonic_s() - self._counted_s >= self._count_cost_s * COUNT_SHARE
+
+
+def _read(
+    reader: HistoryReader, query: TaskQuery, held: tuple[TaskRow, ...], change: int, count: bool
+) -> _Read:
+    """On the history lane: the first page, or what changed among the rows that are held."""
+    began_s = time.perf_counter()
+    now_change = reader.change()
+    pending = 0
+    if held:
+        changed = {row.id: row for row in reader.changed_since(change, [row.id for row in held])}
+        rows = tuple(changed.get(row.id, row) for row in held)
+        more = False
+        if query.sort is Sort.RECEIVED and query.descending:
+            pending = reader.newer(query, held[0])
+    else:
+        rows = tuple(reader.page(query, None, PAGE_ROWS))
+        more = len(rows) == PAGE_ROWS
+    took_ms = (time.perf_counter() - began_s) * 1000
+    began_s = time.perf_counter()
+    counts = reader.counts(query) if count else None
+    counted_s = time.perf_counter() - began_s
+    gaps = reader.gaps(since_s=GAP_SHOWN_S)
+    return _Read(rows, more, pending, counts, gaps[-1] if gaps else None, now_change, took_ms, counted_s)
+
+
+def _story(reader: HistoryReader, task_id: str) -> TaskStory | None:
+    detail = reader.detail(task_id)
+    if detail is None:
+        return None
+    same = reader.same_error(detail.row.name or "", detail.exception) if detail.exception else None
+    return TaskStory(detail, tuple(reader.family(task_id)), same)
+
+
+def _outcome(answers: list[Answer], *, terminate: bool) -> str:
+    """What the workers' answers amount to. Raises `ConsoleError` when it is nothing."""
+    if not answers:
+        raise ConsoleError(
+            "No worker answered",
+            detail="Revoking is only kept in the memory of running workers.",
+            remedy="Start a worker, then try again.",
+            cause=Cause.TIMEOUT,
+            retryable=True,
+        )
+    good = [answer for answer in answers if answer.ok]
+    if not good:
+        raise ConsoleError(
+            f"{answers[0].hostname} refused", detail=answers[0].text[:300], cause=Cause.INVALID
+        )
+    if terminate:
+        killed = [answer.hostname for answer in good if "unknown" not in answer.text]
+        if not killed:
+            raise ConsoleError(
+                "No worker runs this task",
+                detail="It may have ended meanwhile; it is revoked all the same.",
+                cause=Cause.NOT_FOUND,
+            )
+        return f"Terminated on {', '.join(killed)}"
+    return "Revoked: 1 worker will not run it" if len(good) == 1 else f"Revoked on {len(good)} workers"
+
+
+def _revoke_consequence(row: TaskRow) -> str:
+    if row.state is TaskState.STARTED:
+        return "It is running: it runs to its end, but a retry of it is not run. Terminate ends it at once."
+    return "The workers that run now will discard it when it reaches them. This cannot be taken back."
+
+
+def _short(row: TaskRow) -> str:
+    return (row.name or "task").rsplit(".", 1)[-1]

@@ -1,0 +1,327 @@
+"""The Tasks page as a person meets it, on a real history."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TypeVar
+
+from PySide6.QtWidgets import QAbstractButton, QWidget
+from pytestqt.qtbot import QtBot
+
+from console.core.connection import LinkState, Mode
+from console.core.notices import Level
+from console.core.operations import Danger
+from console.history.model import CollectorState, TaskState
+from console.tasks.gateway import Answer
+from console.tasks.send_dialog import SendDialog
+from console.widgets.banner import Banner
+from console.widgets.button import Chip
+from console.widgets.data_table import DataTable
+from console.widgets.fields import SearchField
+from console.widgets.label import Text
+from console.widgets.tabs import TabBar
+from tests.gui.tasks.world import World, life, retried_life
+
+NOW = time.time()
+T = TypeVar("T", bound=QWidget)
+
+
+def find(world: World, kind: type[T], name: str) -> T:
+    (found,) = [one for one in world.page.findChildren(kind) if one.accessibleName() == name]
+    return found
+
+
+def table(world: World) -> DataTable:
+    return find(world, DataTable, "Tasks")
+
+
+def keys(world: World) -> list[str]:
+    return [row.key for row in table(world).rows()]
+
+
+def cell(world: World, key: str, column: str) -> str:
+    return next(row for row in table(world).rows() if row.key == key).cells[column].text
+
+
+def button(world: World, text: str) -> QAbstractButton:
+    (found,) = [one for one in world.page.findChildren(QAbstractButton) if one.text() == text]
+    return found
+
+
+def says(world: World, text: str) -> bool:
+    return any(text in one.text() for one in world.page.findChildren(Text) if one.isVisible())
+
+
+def banners(world: World) -> str:
+    return " ".join(
+        f"{one.accessibleName()} {one.accessibleDescription()}"
+        for one in world.page.findChildren(Banner)
+        if one.isVisible()
+    )
+
+
+async def test_words_of_the_contract(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        titles = [column.title for column in table(world).columns]
+        assert titles == [
+            "State", "Task", "ID", "Worker", "Queue", "Received", "Waited", "Runtime", "Retries",
+        ]  # fmt: skip
+        assert find(world, SearchField, "Search tasks").placeholderText() == "Search tasks"
+        tabs = find(world, TabBar, "Task detail")
+        assert [tabs.tabText(index) for index in range(tabs.count())] == [
+            "Summary", "Arguments", "Result", "Traceback", "Timeline", "Family",
+        ]  # fmt: skip
+        chips = [chip.accessibleName() for chip in world.page.findChildren(Chip)]
+        assert chips == [state.value for state in TaskState]
+        assert says(world, "Not connected")
+        for text in ("Revoke…", "Terminate…", "Send task…"):
+            assert button(world, text)
+
+
+async def test_tasks_appear_and_change_as_they_happen(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        await world.until(lambda: says(world, "No tasks yet"))
+        world.store(life("a", at=NOW, end="started"))
+        await world.until(lambda: keys(world) == ["a"])
+        assert cell(world, "a", "state") == "Started"
+        assert cell(world, "a", "task") == "send_invoice"
+        assert cell(world, "a", "worker") == "web-1"
+        assert cell(world, "a", "runtime") == "–"
+        world.store(life("a", at=NOW))
+        await world.until(lambda: cell(world, "a", "state") == "Succeeded")
+        assert cell(world, "a", "runtime") == "412 ms"
+        assert says(world, "Live")
+        assert find(world, Chip, "Succeeded").accessibleDescription() == "1"
+
+
+async def test_new_rows_wait_while_scrolled_down(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store([one for n in range(300) for one in life(f"t{n:03}", at=NOW + n)])
+        await world.until(lambda: len(keys(world)) == 200)
+        bar = table(world).verticalScrollBar()
+        bar.setValue(300)
+        world.store([*life("new-1", at=NOW + 1000), *life("new-2", at=NOW + 1001)])
+        await world.until(
+            lambda: any(one.text() == "2 new" for one in world.page.findChildren(QAbstractButton))
+        )
+        assert keys(world)[0] == "t299"
+        button(world, "2 new").click()
+        await world.until(lambda: keys(world)[0] == "new-2")
+        bar.setValue(bar.maximum())
+        await world.until(lambda: len(keys(world)) == 302)
+        assert len(set(keys(world))) == 302
+
+
+async def test_search_chips_and_a_wrong_query(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store(
+            [
+                *life("ok", at=NOW),
+                *life("bad", at=NOW, end="failed"),
+                *life("b", at=NOW, name="reports.build"),
+            ]
+        )
+        await world.until(lambda: len(keys(world)) == 3)
+        find(world, Chip, "Failed").click()
+        await world.until(lambda: keys(world) == ["bad"])
+        search = find(world, SearchField, "Search tasks")
+        assert search.text() == "state:failed"
+        assert find(world, Chip, "Succeeded").accessibleDescription() == "2"
+        world.page.open_query("name:*build since:1h")
+        await world.until(lambda: keys(world) == ["b"])
+        assert not find(world, Chip, "Failed").isChecked()
+        world.page.open_query("state:wrong")
+        await world.until(lambda: "wrong is not a state" in banners(world))
+        assert "At character 7: wrong" in banners(world)
+        assert keys(world) == ["b"]
+        world.page.open_query("nothing-at-all")
+        await world.until(lambda: says(world, "No tasks match"))
+        button(world, "Clear search").click()
+        await world.until(lambda: len(keys(world)) == 3)
+
+
+async def test_sorting_asks_the_history(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store([*life("x", at=NOW, name="b.b"), *life("y", at=NOW + 1, name="a.a")])
+        await world.until(lambda: keys(world) == ["y", "x"])
+        table(world).sort_requested.emit("task", True)
+        await world.until(lambda: keys(world) == ["x", "y"])
+
+
+async def test_the_story_of_a_task(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        child = life("child", at=NOW + 1, parent_id="tried", root_id="tried")
+        world.store([*retried_life("tried", NOW), *life("other", at=NOW + 3, end="failed"), *child])
+        await world.until(lambda: len(keys(world)) == 3)
+        table(world).select_keys(["tried"])
+        await world.until(lambda: world.view_model.story is not None)
+        tabs = find(world, TabBar, "Task detail")
+        await world.until(lambda: says(world, "celery@web-1"))
+        tabs.set_current("Traceback")
+        await world.until(lambda: says(world, "SMTPServerDisconnected"))
+        await world.until(lambda: says(world, "first "))
+        await world.until(lambda: says(world, "same error, after 420 ms"))
+        tabs.set_current("Timeline")
+        await world.until(lambda: says(world, "7.9 s in all"))
+        await world.until(lambda: says(world, "web-api, PID 3120"))
+        await world.until(lambda: says(world, "attempt 3"))
+        tabs.set_current("Family")
+        family = find(world, DataTable, "Family")
+        assert [row.key for row in family.rows()] == ["tried", "child"]
+        family.activated_row.emit("child")
+        await world.until(lambda: table(world).selected_keys() == ["child"])
+        table(world).select_keys(["tried"])
+        await world.until(lambda: world.view_model.story is not None)
+        tabs.set_current("Traceback")
+        button(world, "Find same error").click()
+        await world.until(lambda: set(keys(world)) == {"tried", "other"})
+
+
+async def test_revoking_asks_and_is_verified_by_the_answers(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store([*life("waits", at=NOW, end="received"), *life("done", at=NOW - 1)])
+        await world.until(lambda: len(keys(world)) == 2)
+        assert button(world, "Revoke…").toolTip() == "Select a task first"
+        table(world).select_keys(["done"])
+        assert button(world, "Revoke…").toolTip() == "It has ended: Succeeded"
+        table(world).select_keys(["waits"])
+        assert not button(world, "Terminate…").isEnabled()
+        button(world, "Revoke…").click()
+        await world.until(lambda: bool(world.activity.outcomes))
+        (asked,) = world.asked
+        assert (asked.danger, asked.verb, asked.question) == (
+            Danger.DISRUPTIVE,
+            "Revoke",
+            "Revoke send_invoice?",
+        )
+        assert world.control.revoked == [("waits", False, None)]
+        assert "waits" in world.activity.entries[0].target
+        world.store(life("waits", at=NOW, end="revoked"))
+        await world.until(lambda: cell(world, "waits", "state") == "Revoked")
+
+
+async def test_terminating_is_destructive_and_nobody_answering_is_a_failure(
+    qtbot: QtBot, tmp_path: Path
+) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store(life("runs", at=NOW, end="started"))
+        await world.until(lambda: len(keys(world)) == 1)
+        table(world).select_keys(["runs"])
+        world.control.answers = [Answer("celery@a", ok=True, text="terminate: tasks unknown")]
+        button(world, "Terminate…").click()
+        await world.until(lambda: len(world.activity.outcomes) == 1)
+        world.control.answers = []
+        button(world, "Terminate…").click()
+        await world.until(lambda: len(world.activity.outcomes) == 2)
+        assert [one.danger for one in world.asked] == [Danger.DESTRUCTIVE] * 2
+        texts = [notice.text for notice in world.notices.notices if notice.level is Level.ERROR]
+        assert texts == ["No worker runs this task", "No worker answered"]
+
+
+async def test_sending_a_task_checks_the_fields_and_selects_it(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store(life("a", at=NOW))
+        await world.until(lambda: len(keys(world)) == 1)
+        button(world, "Send task…").click()
+        dialog = world.page._dialog
+        assert isinstance(dialog, SendDialog)
+        fields = {name: dialog._fields[name].control for name in ("name", "args", "kwargs")}
+        fields["args"].setPlainText('{"a": 1}')  # type: ignore[attr-defined]
+        fields["kwargs"].setPlainText("{nope")  # type: ignore[attr-defined]
+        send = next(one for one in dialog.findChildren(QAbstractButton) if one.text() == "Send")
+        send.click()
+        assert dialog.isVisible()
+        assert fields["args"].accessibleDescription().startswith("This must be a JSON list")
+        assert fields["kwargs"].accessibleDescription().startswith("Line 1, column 2")
+        assert fields["name"].accessibleDescription() == "A task name without blanks"
+        fields["name"].setText("shop.send")  # type: ignore[attr-defined]
+        fields["args"].setPlainText("[1, 2.5, null]")  # type: ignore[attr-defined]
+        fields["kwargs"].setPlainText("")  # type: ignore[attr-defined]
+        send.click()
+        await world.until(lambda: bool(world.activity.outcomes))
+        ((task_id, request),) = world.control.sent
+        assert (request.name, request.args, request.kwargs, request.queue) == (
+            "shop.send",
+            [1, 2.5, None],
+            {},
+            "",
+        )
+        await world.until(lambda: says(world, "Not in the history yet"))
+        world.store(life(task_id, at=NOW + 5, name="shop.send", end="sent"))
+        await world.until(lambda: table(world).selected_keys() == [task_id])
+        await world.until(lambda: world.view_model.story is not None)
+
+
+async def test_read_only_forbids_and_says_why(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path, Mode.READ_ONLY) as world:
+        world.connect()
+        world.store(life("a", at=NOW, end="started"))
+        await world.until(lambda: len(keys(world)) == 1)
+        table(world).select_keys(["a"])
+        for text in ("Revoke…", "Terminate…", "Send task…"):
+            assert not button(world, text).isEnabled()
+            assert button(world, text).toolTip() == "Shop staging is read only"
+
+
+async def test_an_outage_keeps_the_rows_and_says_as_of(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store(life("a", at=NOW))
+        await world.until(lambda: keys(world) == ["a"])
+        world.session.set_status(LinkState.RECONNECTING)
+        world.tell(CollectorState.RECONNECTING, "Broker cannot be reached")
+        await world.until(lambda: "As of" in banners(world))
+        assert "Broker cannot be reached" in banners(world)
+        assert keys(world) == ["a"]
+        assert table(world).stale
+        world.session.set_status(LinkState.CONNECTED)
+        world.tell()
+        await world.until(lambda: banners(world) == "")
+
+
+async def test_missed_events_are_shown_and_can_be_closed(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store(life("a", at=NOW))
+        assert world.writer is not None
+        world.writer.open_gap(world.clock.now(), "The broker closed the connection")
+        world.writer.close_gap(world.clock.now())
+        world.page.refresh()
+        await world.until(lambda: "Events were missed from" in banners(world))
+        next(one for one in world.page.findChildren(Banner) if one.isVisible()).closed.emit()
+        world.page.refresh()
+        await world.until(lambda: world.view_model.snapshot.gap is not None)
+
+
+async def test_a_history_that_cannot_be_read_is_a_banner_with_retry(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.path.write_bytes(b"no database at all" * 100)
+        world.connect()
+        await world.until(lambda: "damaged" in banners(world))
+        world.path.unlink()
+        world.store(life("a", at=NOW))
+        button(world, "Retry").click()
+        await world.until(lambda: keys(world) == ["a"])
+
+
+async def test_nothing_is_read_while_nobody_looks(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store(life("a", at=NOW))
+        await world.until(lambda: keys(world) == ["a"])
+        world.page.deactivate()
+        before = world.service.snapshot
+        world.store(life("b", at=NOW + 1))
+        await world.until(lambda: not world.service._wake.is_set())
+        assert world.service.snapshot.rows == before.rows
+        world.page.activate()
+        await world.until(lambda: keys(world) == ["b", "a"])
