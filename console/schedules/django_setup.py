@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -33,7 +34,9 @@ def set_up_django() -> None:
             return
         # A shell's own DJANGO_SETTINGS_MODULE must not win, and must not be lost for our children;
         # celery's Django fix-up puts the working directory on sys.path: files there could be imported.
-        before, path = os.environ.get("DJANGO_SETTINGS_MODULE"), list(sys.path)
+        # Settings also move the process to TIME_ZONE; the person's own zone is what pages and logs show.
+        kept = {name: os.environ.get(name) for name in ("DJANGO_SETTINGS_MODULE", "TZ")}
+        path = list(sys.path)
         os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
         try:
             import django
@@ -42,10 +45,13 @@ def set_up_django() -> None:
                 django.setup()
         finally:
             sys.path[:] = path
-            if before is None:
-                os.environ.pop("DJANGO_SETTINGS_MODULE", None)
-            else:
-                os.environ["DJANGO_SETTINGS_MODULE"] = before
+            for name, value in kept.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+            if hasattr(time, "tzset"):
+                time.tzset()
 
 
 def database_settings(url: str) -> dict[str, Any]:
