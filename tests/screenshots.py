@@ -20,6 +20,7 @@ from console.core.home import Home
 from console.widgets.data_table import DataTable
 from console.widgets.theme import theme
 from console.window.main_window import NAV, MainWindow
+from tests.running import until
 
 SETTLE_S = 1.6
 TRAFFIC_S = 14.0
@@ -53,8 +54,7 @@ async def take(console: Console, folder: Path) -> int:
     console.stack_view.start()
     await asyncio.sleep(0.9)
     grab(console, folder / "stack-starting-light.png")
-    while console.stack.snapshot.took_s is None and console.stack.snapshot.failure is None:
-        await asyncio.sleep(0.05)
+    await until(lambda: console.stack.snapshot.took_s is not None, 30, "the stack is ready")
     console.stack_view.set_demo_rate("10/s")
     await asyncio.sleep(TRAFFIC_S)
     for item in NAV:

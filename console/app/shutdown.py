@@ -50,10 +50,14 @@ async def close_all(console: Console) -> None:
         ("connections", console.connections.aclose),
         ("collector", console.collector.aclose),
         ("stack page", console.stack_view.aclose),
+        ("workers page", console.workers_view.aclose),
         ("queues page", console.queues_view.aclose),
+        ("tasks page", console.tasks_view.aclose),
         ("schedules page", console.schedules_view.aclose),
         ("connections page", console.connections_view.aclose),
         ("activity page", console.activity_view.aclose),
+        ("resend page", console.resend_view.aclose),
+        ("overview page", console.overview_view.aclose),
         ("activity", console.activity.aclose),
     ):
         await _ended(name, ending())
@@ -66,4 +70,3 @@ async def _ended(name: str, ending: Awaitable[None]) -> None:
         log.warning("%s did not end within %.0f s", name, STEP_S)
     except Exception:
         log.exception("%s could not be ended", name)
-

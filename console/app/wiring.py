@@ -41,6 +41,9 @@ from console.overview.view_model import OverviewViewModel
 from console.queues.page import QueuesPage
 from console.queues.service import QueuesService
 from console.queues.view_model import QueuesViewModel
+from console.resend.page import ResendPage
+from console.resend.service import ResendService
+from console.resend.view_model import ResendViewModel
 from console.schedules.page import SchedulesPage
 from console.schedules.service import ScheduleService
 from console.schedules.view_model import SchedulesViewModel
@@ -49,12 +52,17 @@ from console.stack.orders import python_path
 from console.stack.page import LocalStackPage
 from console.stack.service import StackService
 from console.stack.view_model import StackViewModel
+from console.tasks.page import TasksPage
+from console.tasks.service import TasksService
+from console.tasks.view_model import TasksViewModel
 from console.widgets.dialog import set_dialog_host
 from console.widgets.theme import theme
 from console.window.confirm import ConfirmWithDialog
 from console.window.connection_bar import BarState
 from console.window.main_window import MainWindow
+from console.workers.page import WorkersPage
 from console.workers.service import WorkersService
+from console.workers.view_model import WorkersViewModel
 
 
 class Console:
@@ -109,19 +117,26 @@ class Console:
             consumers=self.workers.consumers_by_queue,
             known=self.workers.queues,
         )
+        self.task_list = TasksService(clock=clock, registered=self.workers.registered_tasks)
         self.schedules = ScheduleService(clock=clock, notices=notices, runner=self.runner)
         self.overview = OverviewService(clock=clock)
+        self.resend = ResendService(
+            clock=clock, notices=notices, runner=self.runner, task_state=self._task_detail
+        )
 
     def _make_views(self) -> None:
         self.stack_view = StackViewModel(self.stack, self.runner, self.notices)
         self.stack_view.ask_about_tasks = lambda number: ask_about_tasks(self.window, number)
         self.activity_view = ActivityViewModel(self.activity)
         self.connections_view = ConnectionsViewModel(self.connections, self.runner)
+        self.workers_view = WorkersViewModel(self.workers, runner=self.runner, clock=self.clock)
         self.queues_view = QueuesViewModel(self.queues, clock=self.clock)
+        self.tasks_view = TasksViewModel(self.task_list, self.runner)
         self.schedules_view = SchedulesViewModel(
             self.schedules, runner=self.runner, notices=self.notices, clock=self.clock
         )
         self.overview_view = OverviewViewModel(self.overview, start_stack=self.stack_view.start)
+        self.resend_view = ResendViewModel(self.resend, self.runner)
 
     # The connection and what follows it
 
@@ -144,8 +159,10 @@ class Console:
         for service in (
             self.workers,
             self.queues,
+            self.task_list,
             self.schedules,
             self.overview,
+            self.resend,
         ):
             service.attach(session)
 
@@ -157,8 +174,10 @@ class Console:
                 for service in (
                     self.workers,
                     self.queues,
+                    self.task_list,
                     self.schedules,
                     self.overview,
+                    self.resend,
                 )
             ),
         )
@@ -169,7 +188,10 @@ class Console:
     def _on_summary(self, summary: CollectorSummary) -> None:
         self.workers.on_summary(summary)
         self.queues.on_summary(summary)
+        self.task_list.on_summary(summary)
         self.overview.on_summary(summary)
+        if summary.state is CollectorState.RECONNECTING:
+            self.connections.suspect()
         reading = summary.state is CollectorState.READING
         self.window.status.show_stream(
             summary.events_per_s if reading else None, summary.lag_s if reading else None
@@ -274,8 +296,11 @@ class Console:
         window = self.window
         window.add_page("stack", lambda: LocalStackPage(self.stack_view, navigate=window.navigate))
         window.add_page("overview", lambda: OverviewPage(self.overview_view, navigate=window.navigate))
+        window.add_page("workers", lambda: WorkersPage(self.workers_view))
         window.add_page("queues", lambda: QueuesPage(self.queues_view))
+        window.add_page("tasks", lambda: TasksPage(self.tasks_view))
         window.add_page("schedules", lambda: SchedulesPage(self.schedules_view))
+        window.add_page("resend", lambda: ResendPage(self.resend_view, navigate=window.navigate))
         window.add_page("connections", lambda: ConnectionsPage(self.connections_view))
         window.add_page("activity", lambda: ActivityPage(self.activity_view))
 

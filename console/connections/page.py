@@ -100,7 +100,7 @@ class ConnectionsPage(Page):
             connection.id,
             {
                 "name": Cell(connection.name),
-                "environment": Cell("", badge=BADGES[connection.environment]),
+                "environment": _badge(connection.environment),
                 "broker": Cell(mask_url(self._view_model.shown_broker(connection))),
                 "database": Cell(mask_url(database)),
                 "used": used,
@@ -146,3 +146,8 @@ class ConnectionsPage(Page):
         dialog.finished.connect(finished)
         self._dialog = dialog
         dialog.open()
+
+
+def _badge(environment: Environment) -> Cell:
+    text, tone, icon = BADGES[environment]
+    return Cell(text, tone=tone, icon=icon)

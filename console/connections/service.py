@@ -58,6 +58,7 @@ class ConnectionsService:
         self._passwords: dict[str, Secret] = {}
         self._tasks = Tasks("connection")
         self._changing = asyncio.Lock()
+        self._suspected = asyncio.Event()
         self._unreadable: ConsoleError | None = None
         self.connections: list[Connection] = [local_stack_connection()]
         self.chosen_id = LOCAL_STACK_ID
@@ -213,10 +214,17 @@ class ConnectionsService:
                 self._passwords[connection.id] = known
         return known
 
+    def suspect(self) -> None:
+        """Somebody else has seen the line break: ask the broker now instead of at the next ping."""
+        if self.session is not None and self.session.connected:
+            self.session.set_status(LinkState.RECONNECTING)
+            self._suspected.set()
+
     async def _watch(self, session: Session) -> None:
         """Ping for as long as the session is open, and say what the line is."""
         failures = 0
         used = False
+        self._suspected.clear()
         while session is self.session:
             try:
                 latency_ms = await session.link.run(ping, session)
@@ -240,8 +248,19 @@ class ConnectionsService:
                 if not used:
                     used = True
                     self._tasks.start(self._note_use(session.info.id), name="note use")
-                pause_s = PING_S
+                if await self._suspected_within(PING_S):
+                    failures = 1
+                    await asyncio.sleep(RETRY_S[0])
+                continue
             await asyncio.sleep(pause_s)
+
+    async def _suspected_within(self, within_s: float) -> bool:
+        try:
+            await asyncio.wait_for(self._suspected.wait(), within_s)
+        except TimeoutError:
+            return False
+        self._suspected.clear()
+        return True
 
     async def _give_up(self, error: ConsoleError) -> None:
         await self.disconnect()

@@ -1,7 +1,7 @@
-"""Drives a window through its accessibility tree, as assistive technology does: no pixel, no Qt, another process.
+"""Drives a window through its accessibility tree, as assistive technology does: another process, no Qt.
 
-A small AT-SPI client over D-Bus (jeepney comes with keyring's Secret Service backend). Roles are the names that
-AT-SPI gives, such as "push button" or "table".
+A small AT-SPI client over D-Bus (jeepney comes with keyring's Secret Service backend). Roles are the names
+that AT-SPI gives, such as "push button" or "table".
 """
 
 from __future__ import annotations
@@ -130,7 +130,9 @@ class Node:
                 continue
         return found
 
-    def find(self, name: str, role: str | None = None, *, within_s: float = 5.0, showing: bool = True) -> Node:
+    def find(
+        self, name: str, role: str | None = None, *, within_s: float = 5.0, showing: bool = True
+    ) -> Node:
         """The first object of that name (and role) that is showing; waits for it."""
         deadline = time.monotonic() + within_s
         while True:
