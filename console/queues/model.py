@@ -20,6 +20,8 @@ GROWTH_WINDOW_S = 60.0
 GROWTH_MIN_SPAN_S = 10.0
 GROWTH_MIN_MESSAGES = 10
 SERIES_LENGTH = 60
+FLOW_WINDOW_S = 30.0
+FLOW_MIN_SPAN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +179,36 @@ class HeadWatch:
         before = self.seen.get(bucket)
         waited_s = at_s - before[1] if before else 0.0
         return waited_s if waited_s >= 1.0 else None
+
+
+@dataclass(slots=True)
+class Flow:
+    """Messages per second into and out of each queue over the last half minute.
+
+    In is what was sent; what came in and does not wait has gone out: Out is In minus the growth.
+    """
+
+    samples: deque[tuple[float, Mapping[str, int], Mapping[str, int]]] = field(default_factory=deque)
+    sent: dict[str, int] = field(default_factory=dict)
+    last_row: int | None = None
+
+    def add(self, at_s: float, newly_sent: Mapping[str, int], ready: Mapping[str, int]) -> None:
+        """Note what was sent since the last time, and how much waits, at monotonic second `at_s`."""
+        for queue, number in newly_sent.items():
+            self.sent[queue] = self.sent.get(queue, 0) + number
+        self.samples.append((at_s, dict(self.sent), dict(ready)))
+        while at_s - self.samples[0][0] > FLOW_WINDOW_S and len(self.samples) > 2:
+            self.samples.popleft()
+
+    def rates(self, queue: str) -> tuple[float | None, float | None]:
+        """In and out of `queue`; None while too little has been seen to tell."""
+        if len(self.samples) < 2:
+            return None, None
+        (first_s, sent_before, ready_before), (last_s, sent, ready) = self.samples[0], self.samples[-1]
+        span_s = last_s - first_s
+        if span_s < FLOW_MIN_SPAN_S:
+            return None, None
+        came = sent.get(queue, 0) - sent_before.get(queue, 0)
+        went = came - (ready.get(queue, 0) - ready_before.get(queue, 0))
+        # Fewer than none: somebody sends without events (or messages were given back), so nobody can tell.
+        return (None, None) if went < -2 else (came / span_s, max(0, went) / span_s)

@@ -34,6 +34,7 @@ class QueuesPage(Page):
         self._view_model = view_model
         self._told_badge = ""
         self._wanted: str | None = None
+        self._active = False
         self._header = PageHeader("Queues")
         self._messages = Button("Messages", icon="mails")
         self._banner = Banner()
@@ -74,9 +75,12 @@ class QueuesPage(Page):
     # --- Page --------------------------------------------------------------------------------------------
 
     def activate(self) -> None:
+        self._active = True
         self._view_model.set_visible(True)
+        self._show_rows()
 
     def deactivate(self) -> None:
+        self._active = False
         self._view_model.set_visible(False)
 
     def refresh(self) -> None:
@@ -104,6 +108,9 @@ class QueuesPage(Page):
     # --- What the view model tells -----------------------------------------------------------------------
 
     def _show_rows(self) -> None:
+        self._show_badge()
+        if not self._active:  # nobody looks: the sidebar's number is enough
+            return
         model = self._view_model
         snapshot = model.snapshot
         self._table.set_rows([queue_row(row) for row in snapshot.rows])
@@ -121,7 +128,10 @@ class QueuesPage(Page):
         self._show_wanted()
         self._show_banner()
         self._show_actions()
-        badge = f"{len(snapshot.rows):,}" if snapshot.rows else ""
+
+    def _show_badge(self) -> None:
+        rows = self._view_model.snapshot.rows
+        badge = f"{len(rows):,}" if rows else ""
         if badge != self._told_badge:
             self._told_badge = badge
             self.badge_changed.emit(badge, "neutral")
@@ -135,7 +145,7 @@ class QueuesPage(Page):
 
     def _show_wanted(self) -> None:
         wanted = self._wanted
-        if wanted is not None and any(row.name == wanted for row in self._view_model.snapshot.rows):
+        if wanted is not None and any(row.key == wanted for row in self._table.rows()):
             self._wanted = None
             self._table.select_keys([wanted])
             self._table.scroll_to(wanted)

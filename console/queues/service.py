@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -26,6 +26,7 @@ from console.queues.model import (
     SERIES_LENGTH,
     Age,
     Depths,
+    Flow,
     Growth,
     HeadWatch,
     QueueRow,
@@ -33,6 +34,7 @@ from console.queues.model import (
     Unacked,
     is_task_queue,
 )
+from console.queues.sent_history import SentHistory, SqliteSentHistory
 
 BUSY_S = 1.0
 IDLE_S = 4.0
@@ -43,12 +45,15 @@ DISCOVER_S = 120.0
 SERIES_STEP_S = 4.0
 PEEK_COUNT = 100
 
-Rates = Mapping[str, tuple[float | None, float | None]]
-
 
 def open_redis_queues(session: Session) -> Queues:
     """The queues of a session's broker."""
     return RedisQueues(session.redis_client, session.address)
+
+
+def open_sqlite_history(session: Session) -> SentHistory:
+    """What the collector of a session stores."""
+    return SqliteSentHistory(session.history_file)
 
 
 @dataclass(slots=True)
@@ -64,6 +69,8 @@ class _Memory:
     unacked: Unacked | None = None
     depths: Depths | None = None
     sent: Mapping[str, datetime] = field(default_factory=dict)
+    flow: Flow = field(default_factory=Flow)
+    with_events: frozenset[str] = frozenset()
     changed_s: float = 0.0
     moving: bool = False
     growth: dict[str, Growth] = field(default_factory=dict)
@@ -76,8 +83,6 @@ class QueuesService:
     """Queues with depth, consumers, age and growth.
 
     - `consumers` tells how many live workers consume each queue, None while that is unknown.
-    - `rates` tells (in, out) per second of each queue, None for what is unknown.
-    - `sent_at` tells when tasks of these ids were sent, for the ids it knows.
     - `known` names queues that exist although nothing is bound to them yet.
     """
 
@@ -87,20 +92,19 @@ class QueuesService:
         clock: Clock,
         notices: NoticeBoard,
         consumers: Callable[[], Mapping[str, int] | None] = lambda: None,
-        rates: Callable[[], Rates | None] = lambda: None,
-        sent_at: Callable[[Sequence[str]], Awaitable[Mapping[str, datetime]]] | None = None,
         known: Callable[[], Iterable[str]] = lambda: (),
         open_queues: Callable[[Session], Queues] = open_redis_queues,
+        open_history: Callable[[Session], SentHistory] = open_sqlite_history,
     ) -> None:
         self._clock = clock
         self._notices = notices
         self._consumers = consumers
-        self._rates = rates
-        self._sent_at = sent_at
         self._known = known
         self._open_queues = open_queues
+        self._open_history = open_history
         self._session: Session | None = None
         self._queues: Queues | None = None
+        self._history: SentHistory | None = None
         self._tasks = Tasks("queues")
         self._wake = asyncio.Event()
         self._disconnect: Callable[[], None] = lambda: None
@@ -116,6 +120,7 @@ class QueuesService:
         """Follow the queues of `session` until `detach`."""
         self._session = session
         self._queues = self._open_queues(session)
+        self._history = self._open_history(session)
         self._memory = _Memory()
         self._change = -1
         self._publish(QueuesSnapshot())
@@ -125,7 +130,7 @@ class QueuesService:
     async def detach(self) -> None:
         """Stop following and forget."""
         self._disconnect()
-        self._session = self._queues = None
+        self._session = self._queues = self._history = None
         self._wake.set()  # a lane may swallow the cancellation; the loop then ends by itself
         await self._tasks.aclose()
         self._memory = _Memory()
@@ -238,15 +243,35 @@ class QueuesService:
         if self._visible:
             memory.heads.note(depths.heads, now_s)
             memory.sent = await self._sent([head.task_id for head in depths.heads if head.task_id])
+            await self._note_flow(session, depths, question.queues, now_s)
+        elif memory.flow.samples:
+            memory.flow = Flow()  # what was not looked at has a gap, not a rate
         self._show(depths, at_s=now_s, names=question.queues)
 
     async def _sent(self, ids: Sequence[str]) -> Mapping[str, datetime]:
-        if self._sent_at is None or not ids:
+        session, history = self._session, self._history
+        if session is None or history is None or not ids:
             return {}
         try:
-            return await self._sent_at(ids)
+            return await session.history.run(lambda: history.sent_at(ids))
         except ConsoleError:  # the history is away: the age becomes a lower bound, the depth stays true
             return {}
+
+    async def _note_flow(self, session: Session, depths: Depths, names: Sequence[str], now_s: float) -> None:
+        memory, history = self._memory, self._history
+        if history is None:
+            return
+        after = memory.flow.last_row
+        try:
+            newly = await session.history.run(lambda: history.newly_sent(after, names))
+        except ConsoleError:  # no history, no rates
+            memory.flow, memory.with_events = Flow(), frozenset()
+            return
+        if after is not None and newly.last_row < after:  # the history was begun anew
+            memory.flow = Flow()
+        memory.flow.last_row = newly.last_row
+        memory.with_events = newly.known
+        memory.flow.add(now_s, newly.by_queue, {name: _ready(depths, name) for name in names})
 
     async def _discover(self, session: Session, queues: Queues) -> None:
         memory = self._memory
@@ -268,14 +293,13 @@ class QueuesService:
         consumers = self._consumers()
         names = names if names is not None else [row.name for row in self.snapshot.rows]
         ages = self._ages(depths)
-        rates = self._rates() or {}
         rows = []
         for name in names:
-            ready = sum(depths.ready.get(bucket, 0) for bucket in buckets_of(name))
+            ready = _ready(depths, name)
             growth = memory.growth.setdefault(name, Growth())
             if at_s is not None:
                 growth.add(at_s, ready)
-            came, went = rates.get(name, (None, None))
+            came, went = memory.flow.rates(name) if name in memory.with_events else (None, None)
             series = self._series(name, came, went, at_s)
             unacked = depths.unacked
             rows.append(
@@ -331,3 +355,8 @@ class QueuesService:
     def _publish(self, snapshot: QueuesSnapshot) -> None:
         self.snapshot = snapshot
         self.changed.emit(snapshot)
+
+
+def _ready(depths: Depths, queue: str) -> int:
+    """Ready messages of a queue over all its priority steps."""
+    return sum(depths.ready.get(bucket, 0) for bucket in buckets_of(queue))

@@ -44,6 +44,7 @@ class WorkersPage(Page):
         self._view_model = view_model
         self._told_badge = ("", "")
         self._wanted: str | None = None
+        self._active = False
         self._header = PageHeader("Workers")
         self._buttons = {
             action: Button(
@@ -93,9 +94,12 @@ class WorkersPage(Page):
     # --- Page --------------------------------------------------------------------------------------------
 
     def activate(self) -> None:
+        self._active = True
         self._view_model.set_visible(True)
+        self._show_rows()
 
     def deactivate(self) -> None:
+        self._active = False
         self._view_model.set_visible(False)
 
     def refresh(self) -> None:
@@ -129,6 +133,9 @@ class WorkersPage(Page):
     # --- What the view model tells -----------------------------------------------------------------------
 
     def _show_rows(self) -> None:
+        self._show_badge()
+        if not self._active:  # nobody looks: the sidebar's number is enough
+            return
         model = self._view_model
         snapshot = model.snapshot
         names, zone, now = display_names(snapshot.rows), local_zone(), model.now
@@ -151,11 +158,10 @@ class WorkersPage(Page):
             self._stack.show_empty(self._none)
         self._show_wanted()
         self._show_banner()
-        self._show_badge()
 
     def _show_wanted(self) -> None:
         wanted = self._wanted
-        if wanted is not None and any(row.hostname == wanted for row in self._view_model.snapshot.rows):
+        if wanted is not None and any(row.key == wanted for row in self._table.rows()):
             self._wanted = None
             self._table.select_keys([wanted])
             self._table.scroll_to(wanted)

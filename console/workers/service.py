@@ -8,8 +8,9 @@ nothing changes), after an operation, and otherwise every two minutes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import replace
+from datetime import timedelta
 
 from console.broker.session import Session
 from console.core.clock import Clock
@@ -42,6 +43,7 @@ from console.workers.replies import (
     with_stats,
 )
 from console.workers.roster import Known, Roster
+from console.workers.task_history import SeenInHistory, SqliteWorkerHistory, WorkerHistory
 
 TICK_S = 1.0
 INSPECT_TIMEOUT_S = 1.0
@@ -49,7 +51,9 @@ LISTING_TIMEOUT_S = 2.0
 VISIBLE_S = 10.0
 VISIBLE_MOST_S = 60.0
 HIDDEN_S = 120.0
-BEATS_S = 120.0
+BEATS_S = 300.0
+HISTORY_S = 5.0
+EVENTS_HEARD_WITHIN = timedelta(minutes=10)
 REGISTERED_ITEMS = ["rate_limit", "time_limit", "soft_time_limit", "acks_late"]
 
 _METHODS: dict[Tab, tuple[str, dict[str, object]]] = {
@@ -75,12 +79,13 @@ def open_celery_control(session: Session) -> Control:
     return CeleryControl(session.celery_app, session.address)
 
 
-class WorkersService:
-    """Workers with state, counters and what they consume.
+def open_sqlite_history(session: Session) -> WorkerHistory:
+    """What the collector of a session stores."""
+    return SqliteWorkerHistory(session.history_file)
 
-    `failed` tells how many tasks of each worker failed, `heard_tasks_of` names workers whose task events
-    have been seen; both come from the history and may know nothing (None, empty).
-    """
+
+class WorkersService:
+    """Workers with state, counters and what they consume."""
 
     def __init__(
         self,
@@ -88,17 +93,19 @@ class WorkersService:
         clock: Clock,
         notices: NoticeBoard,
         runner: OperationRunner,
-        failed: Callable[[], Mapping[str, int] | None] = lambda: None,
-        heard_tasks_of: Callable[[], Collection[str]] = lambda: (),
         open_control: Callable[[Session], Control] = open_celery_control,
+        open_history: Callable[[Session], WorkerHistory] = open_sqlite_history,
     ) -> None:
         self._clock = clock
         self._notices = notices
-        self._failed = failed
-        self._heard_tasks_of = heard_tasks_of
         self._open_control = open_control
+        self._open_history = open_history
         self._session: Session | None = None
         self._control: Control | None = None
+        self._history: WorkerHistory | None = None
+        self._seen_in_history: SeenInHistory | None = None
+        self._history_change = -1
+        self._history_read: tuple[float, int] | None = None
         self._tasks = Tasks("workers")
         self._wake = asyncio.Event()
         self._disconnect: Callable[[], None] = lambda: None
@@ -125,6 +132,7 @@ class WorkersService:
         self._forget()
         self._session = session
         self._control = self._open_control(session)
+        self._history = self._open_history(session)
         self._disconnect = session.status_changed.connect(self._on_status)
         self._tasks.start(self._watch(session), name="inspect")
         self._tasks.start(self._tick(session), name="tick")
@@ -134,7 +142,7 @@ class WorkersService:
         """Stop following and forget."""
         self._disconnect()
         session, control = self._session, self._control
-        self._session = self._control = None
+        self._session = self._control = self._history = None
         self._wake.set()  # a lane may swallow the cancellation; the loop then ends by itself
         await self._tasks.aclose()
         if session is not None and control is not None:
@@ -214,6 +222,7 @@ class WorkersService:
         if self._roster.hear(summary.workers, now=self._clock.now(), now_s=self._clock.monotonic_s()):
             self._wake.set()
         self._heard = self._heard or self._reading
+        self._history_change = summary.change
         self._publish()
 
     def _on_status(self, _status: LinkStatus) -> None:
@@ -234,7 +243,24 @@ class WorkersService:
         """A worker that falls silent sends nothing: only time tells."""
         while self._session is session:
             await asyncio.sleep(TICK_S)
+            await self._read_history(session)
             self._publish()
+
+    async def _read_history(self, session: Session) -> None:
+        """Who failed how often, and who sends task events: when the history moved and somebody looks."""
+        history, read = self._history, self._history_read
+        if history is None or not (self._visible or read is None) or self._history_change < 0:
+            return
+        now_s = self._clock.monotonic_s()
+        if read is not None and (read[1] == self._history_change or now_s - read[0] < HISTORY_S):
+            return
+        self._history_read = (now_s, self._history_change)
+        names = [known.hostname for known in self._roster]
+        since = self._clock.now() - EVENTS_HEARD_WITHIN
+        try:
+            self._seen_in_history = await session.history.run(lambda: history.seen(names, since=since))
+        except ConsoleError:  # no history: unknown, not none
+            self._seen_in_history = None
 
     # Inspection.
 
@@ -385,8 +411,13 @@ class WorkersService:
             as_of = None
         elif not stale or as_of is None:
             as_of = self._clock.now()
+        history = self._seen_in_history
         snapshot = WorkersSnapshot(
-            rows=self._roster.rows(now_s=now_s, failed=self._failed(), heard_tasks_of=self._heard_tasks_of()),
+            rows=self._roster.rows(
+                now_s=now_s,
+                failed=None if history is None else history.failed,
+                heard_tasks_of=() if history is None else history.heard,
+            ),
             as_of=as_of,
             error=self._error,
             stale=stale,
@@ -413,6 +444,8 @@ class WorkersService:
         self._inspected_s = self._beats_asked_s = None
         self._error = None
         self._pause_s = VISIBLE_S
+        self._seen_in_history = self._history_read = None
+        self._history_change = -1
 
 
 def _lasting(inspected: Inspected) -> Inspected:

@@ -53,9 +53,12 @@ async def test_the_table_says_what_waits_and_who_takes_it(qtbot: QtBot) -> None:
         world.queues.put("celery", envelope(tag=f"c{number}"), step=0 if number else 9)
     world.queues.hold(envelope(), "", "mail")
     world.consumers = {"mail": 4}
-    world.rates = {"mail": (7.8, 1.2)}
     async with world:
         await world.connect()
+        world.sent("mail", times=39)
+        for _ in range(33):
+            world.queues.put("mail", envelope())
+        await world.read_after(5)
         titles = [column.title for column in table(world, "Queues").columns]
         assert titles == ["Queue", "Ready", "Unacknowledged", "Consumers", "Oldest waiting", "In", "Out"]
         assert cells(world, "celery") == {
@@ -63,18 +66,18 @@ async def test_the_table_says_what_waits_and_who_takes_it(qtbot: QtBot) -> None:
             "ready": "7",
             "unacked": "0",
             "consumers": "0",
-            "oldest": "–",
+            "oldest": "≥ 5.0 s",
             "in": "–",
             "out": "–",
         }
         mail = cells(world, "mail")
         assert (mail["ready"], mail["unacked"], mail["consumers"], mail["in"], mail["out"]) == (
-            *("0", "1", "4", "7.8/s", "1.2/s"),
+            *("33", "1", "4", "7.8/s", "1.2/s"),
         )
         badge = next(row for row in table(world, "Queues").rows() if row.key == "celery").cells["queue"].badge
         assert badge is not None
         assert badge[:2] == ("No consumer", "warning")
-        assert says(world, "2 queues, 7 ready, 1 unacknowledged")
+        assert says(world, "2 queues, 40 ready, 1 unacknowledged")
 
 
 async def test_unknown_consumers_are_a_dash(qtbot: QtBot) -> None:
@@ -104,7 +107,7 @@ async def test_growing_and_age(qtbot: QtBot) -> None:
         assert row.cells["queue"].badge is not None
         assert row.cells["queue"].badge[0] == "Growing 4.0/s"
         assert row.cells["oldest"].text == "≥ 25.0 s"
-        world.sent = {"4b86b8bd-54f0-41c1-8a77-000000018794": world.ago(minutes=46)}
+        world.sent("mail", task_id="4b86b8bd-54f0-41c1-8a77-000000018794", at=world.ago(minutes=46))
         await world.read_after(0.5)
         assert cells(world, "mail")["oldest"] == "46 min 0 s" or cells(world, "mail")["oldest"] == "46 min"
 

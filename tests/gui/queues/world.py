@@ -17,7 +17,7 @@ from console.core.notices import NoticeBoard
 from console.queues.page import QueuesPage
 from console.queues.service import QueuesService
 from console.queues.view_model import QueuesViewModel
-from tests.unit.queues.fakes import FakeClock, FakeQueues
+from tests.unit.queues.fakes import FakeClock, FakeHistory, FakeQueues
 
 
 class World:
@@ -27,8 +27,7 @@ class World:
         self.clock = FakeClock()
         self.queues = FakeQueues()
         self.consumers: dict[str, int] | None = {}
-        self.rates: dict[str, tuple[float | None, float | None]] = {}
-        self.sent: dict[str, datetime] = {}
+        self.history = FakeHistory()
         self.session = Session(
             info=ConnectionInfo("c", "Shop production", Environment.PRODUCTION),
             address=BrokerAddress("127.0.0.1", 1),
@@ -37,16 +36,12 @@ class World:
             clock=self.clock,
         )
 
-        async def sent_at(_ids: object) -> dict[str, datetime]:
-            return self.sent
-
         self.service = QueuesService(
             clock=self.clock,
             notices=NoticeBoard(self.clock),
             consumers=lambda: self.consumers,
-            rates=lambda: self.rates,
-            sent_at=sent_at,
             open_queues=lambda _session: self.queues,
+            open_history=lambda _session: self.history,
         )
         self.view_model = QueuesViewModel(self.service, clock=self.clock)
         self.page = QueuesPage(self.view_model)
@@ -69,6 +64,10 @@ class World:
         self.service.attach(self.session)
         self.session.set_status(LinkState.CONNECTED)
         await self.until(lambda: not self.service.snapshot.stale)
+
+    def sent(self, queue: str, *, times: int = 1, task_id: str = "some", at: datetime | None = None) -> None:
+        """Events say that so many messages were sent."""
+        self.history.rows += [(queue, task_id, at or self.clock.now())] * times
 
     async def read_after(self, seconds: float) -> None:
         """Let time pass and the queues be read again."""

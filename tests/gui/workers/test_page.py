@@ -66,9 +66,9 @@ async def test_the_table_says_who_lives_and_how_busy(qtbot: QtBot) -> None:
         assert (shown["failed"], shown["pool"], shown["concurrency"]) == ("–", "prefork", "2")
         assert (shown["load"], shown["queues"]) == ("0.50", "celery, mail")
         assert says(world, "2 of 2 online")
-        world.failed = {WEB: 3}
-        world.beat_hearts()
-        assert (cells(world)["failed"], cells(world, "celery@web-2")["failed"]) == ("3", "0")
+        world.history.failed = {WEB: 3}
+        await world.until(lambda: cells(world)["failed"] == "3")
+        assert cells(world, "celery@web-2")["failed"] == "0"
 
 
 async def test_late_and_offline_have_their_words_and_the_badge_warns(qtbot: QtBot) -> None:

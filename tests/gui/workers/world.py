@@ -18,7 +18,7 @@ from console.workers.page import WorkersPage
 from console.workers.service import WorkersService
 from console.workers.view_model import WorkersViewModel
 from tests.unit.queues.fakes import FakeClock
-from tests.unit.workers.fakes import FakeActivity, FakeControl, FakeWorker, seen, summary
+from tests.unit.workers.fakes import FakeActivity, FakeControl, FakeWorker, FakeWorkerHistory, seen, summary
 
 
 class World:
@@ -30,7 +30,7 @@ class World:
         self.activity = FakeActivity()
         self.control = FakeControl()
         self.control.nodes = {f"celery@{name.replace('_', '-')}": one for name, one in workers.items()}
-        self.failed: dict[str, int] | None = None
+        self.history = FakeWorkerHistory()
         self.asked: list[Operation] = []
         self.session = Session(
             info=ConnectionInfo("c", "Shop staging", Environment.STAGING, mode),
@@ -51,8 +51,8 @@ class World:
             clock=self.clock,
             notices=self.notices,
             runner=self.runner,
-            failed=lambda: self.failed,
             open_control=lambda _session: self.control,
+            open_history=lambda _session: self.history,
         )
         self.view_model = WorkersViewModel(self.service, runner=self.runner, clock=self.clock)
         self.page = WorkersPage(self.view_model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from console.core.errors import ConsoleError
 from console.queues.gateway import DepthQuestion, Discovery, buckets_of
 from console.queues.messages import Message, decode_message, message_head
 from console.queues.model import PRIORITY_STEPS, Depths, Head, Unacked
+from console.queues.sent_history import NewlySent
 
 
 class FakeClock:
@@ -61,6 +63,27 @@ def envelope(
             },
         }
     ).encode()
+
+
+class FakeHistory:
+    """`SentHistory` over a list: one entry (queue, task id, instant) per message sent with an event."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, datetime]] = []
+        self.error: ConsoleError | None = None
+
+    def newly_sent(self, after_row: int | None, queues: Sequence[str]) -> NewlySent:
+        if self.error is not None:
+            raise self.error
+        counted: dict[str, int] = {}
+        for queue, _, _ in self.rows[len(self.rows) if after_row is None else after_row :]:
+            counted[queue] = counted.get(queue, 0) + 1
+        return NewlySent(len(self.rows), counted, frozenset(row[0] for row in self.rows) & frozenset(queues))
+
+    def sent_at(self, ids: Sequence[str]) -> dict[str, datetime]:
+        if self.error is not None:
+            raise self.error
+        return {task_id: at for _, task_id, at in self.rows if task_id in ids}
 
 
 class FakeQueues:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from console.core.notices import NoticeBoard
 from console.history.model import CollectorState, CollectorSummary
 from console.queues.model import Age, Alert
 from console.queues.service import BUSY_S, IDLE_S, QUIET_S, QueuesService
-from tests.unit.queues.fakes import FakeClock, FakeQueues, envelope
+from tests.unit.queues.fakes import FakeClock, FakeHistory, FakeQueues, envelope
 
 WAIT_S = 5.0
 
@@ -37,7 +37,7 @@ class World:
         self.clock = FakeClock()
         self.queues = FakeQueues()
         self.consumers: dict[str, int] | None = {"mail": 2}
-        self.sent: dict[str, datetime] = {}
+        self.history = FakeHistory()
         self.session = Session(
             info=ConnectionInfo("c", "Shop", Environment.STAGING),
             address=BrokerAddress("127.0.0.1", 1),
@@ -46,15 +46,12 @@ class World:
             clock=self.clock,
         )
 
-        async def sent_at(ids: object) -> dict[str, datetime]:
-            return self.sent
-
         self.service = QueuesService(
             clock=self.clock,
             notices=NoticeBoard(self.clock),
             consumers=lambda: self.consumers,
-            sent_at=sent_at,
             open_queues=lambda _session: self.queues,
+            open_history=lambda _session: self.history,
         )
 
     async def read(self) -> None:
@@ -143,9 +140,38 @@ async def test_the_age_is_a_bound_until_the_sending_is_known(world: World) -> No
     world.clock.pass_s(30)
     await world.read()
     assert world.row().oldest == Age(30.0, exact=False)
-    world.sent["one"] = world.clock.now() - timedelta(minutes=46)
+    world.history.rows.append(("mail", "one", world.clock.now() - timedelta(minutes=46)))
     await world.read()
     assert world.row().oldest == Age(46 * 60.0, exact=True)
+
+
+async def test_rates_come_from_what_was_sent_and_what_waits(world: World) -> None:
+    world.queues.bind("mail", "mail", "mail")
+    world.service.set_visible(True)
+    world.service.attach(world.session)
+    world.session.set_status(LinkState.CONNECTED)
+    await until(lambda: not world.service.snapshot.stale)
+    assert (world.row().in_per_s, world.row().out_per_s) == (None, None), (
+        "nothing was ever sent with an event"
+    )
+    for _ in range(10):
+        for number in range(20):
+            world.history.rows.append(("mail", f"{number}", world.clock.now()))
+            if number % 4 == 0:
+                world.queues.put("mail", envelope())
+        world.clock.pass_s(2)
+        await world.read()
+    assert world.row().in_per_s == pytest.approx(10.0)
+    assert world.row().out_per_s == pytest.approx(7.5)
+    assert world.row("celery").in_per_s is None
+    world.clock.pass_s(40)
+    await world.read()
+    world.clock.pass_s(10)
+    await world.read()
+    assert (world.row().in_per_s, world.row().out_per_s) == (0.0, 0.0)
+    world.history.error = ConsoleError("The task history is locked", cause=Cause.LOCKED)
+    await world.read()
+    assert (world.row().in_per_s, world.row().ready) == (None, 50)
 
 
 async def test_asks_often_only_while_something_moves(world: World) -> None:

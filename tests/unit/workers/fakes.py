@@ -9,9 +9,10 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from console.core.activity import ActivityEntry, Outcome
-from console.core.errors import ConsoleError
+from console.core.errors import Cause, ConsoleError
 from console.history.model import CollectorState, CollectorSummary, WorkerSeen
 from console.workers.model import BEAT_PREFIX, Replies, Reply, Request
+from console.workers.task_history import SeenInHistory
 
 
 @dataclass
@@ -118,6 +119,20 @@ class FakeControl:
         return request.pattern is None or fnmatchcase(name, request.pattern)
 
 
+class FakeWorkerHistory:
+    """`WorkerHistory` that says what the test put in; nothing put in is no history."""
+
+    def __init__(self) -> None:
+        self.failed: dict[str, int] | None = None
+        self.heard: set[str] = set()
+
+    def seen(self, workers: Sequence[str], *, since: datetime) -> SeenInHistory:
+        assert since.tzinfo is not None
+        if self.failed is None:
+            raise ConsoleError("There is no task history yet", cause=Cause.NOT_FOUND)
+        return SeenInHistory(self.failed, frozenset(self.heard) & frozenset(workers))
+
+
 class FakeActivity:
     """An activity log in a list."""
 
@@ -146,5 +161,7 @@ def seen(
     return WorkerSeen(hostname, online, at, interval_s, active, 7, (0.5, 0.4, 0.3), pid, "py-celery 5.7.0")
 
 
-def summary(*workers: WorkerSeen, state: CollectorState = CollectorState.READING) -> CollectorSummary:
-    return CollectorSummary(state, 1, 0, 0.0, None, 0, {}, workers)
+def summary(
+    *workers: WorkerSeen, state: CollectorState = CollectorState.READING, change: int = 1
+) -> CollectorSummary:
+    return CollectorSummary(state, change, 0, 0.0, None, 0, {}, workers)

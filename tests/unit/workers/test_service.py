@@ -21,7 +21,7 @@ from console.history.model import CollectorState
 from console.workers.model import Tab, WorkerRow, WorkerState
 from console.workers.service import HIDDEN_S, VISIBLE_MOST_S, VISIBLE_S, WorkersService
 from tests.unit.queues.fakes import FakeClock
-from tests.unit.workers.fakes import FakeActivity, FakeControl, FakeWorker, seen, summary
+from tests.unit.workers.fakes import FakeActivity, FakeControl, FakeWorker, FakeWorkerHistory, seen, summary
 
 WAIT_S = 5.0
 ONE, TWO = "one@h", "two@h"
@@ -58,13 +58,13 @@ class World:
         )
         self.asked: list[Operation] = []
         self.runner.confirm = self._confirm
-        self.failed: dict[str, int] | None = None
+        self.history = FakeWorkerHistory()
         self.service = WorkersService(
             clock=self.clock,
             notices=self.notices,
             runner=self.runner,
-            failed=lambda: self.failed,
             open_control=lambda _session: self.control,
+            open_history=lambda _session: self.history,
         )
 
     async def _confirm(self, operation: Operation, connection: ConnectionInfo | None) -> Confirmation:
@@ -109,9 +109,19 @@ async def test_joins_heartbeats_with_what_workers_say(world: World) -> None:
     assert world.service.registered_tasks() == ("shop.add", "shop.wait_for")
     assert world.service.queues() == ("celery", "mail")
     assert world.service.snapshot.online == 2
-    world.failed = {ONE: 3}
-    world.beat_hearts(ONE, TWO)
-    assert (world.row(ONE).failed, world.row(TWO).failed) == (3, 0)
+
+
+async def test_failures_and_task_events_come_from_the_history(world: World) -> None:
+    world.service.set_visible(True)
+    await world.connect()
+    await until(lambda: world.service._history_read is not None)
+    assert (world.row().failed, world.row().task_events) == (None, None), "no history is not no failure"
+    world.history.failed, world.history.heard = {ONE: 3}, {ONE}
+    world.clock.pass_s(5)
+    world.service.on_summary(summary(*(seen(name, world.clock.now()) for name in (ONE, TWO)), change=2))
+    await until(lambda: world.row(ONE).failed == 3)
+    assert world.row(TWO).failed == 0
+    assert (world.row(ONE).task_events, world.row(TWO).task_events) == (True, None)
 
 
 async def test_nothing_is_known_before_anything_is_heard(world: World) -> None:
