@@ -18,9 +18,16 @@ if TYPE_CHECKING:
     from celery import Celery
 
 ANSWER_S = 1.5
-# kombu's consumers hand back messages that others hold longer than THEIR visibility timeout; a console
-# must never do that, or a worker with a longer one runs its task twice.
-NEVER_RESTORE_S = 10**9
+LINE_OPTIONS = {
+    # kombu's consumers hand back messages that others hold longer than THEIR visibility timeout; a
+    # console must never do that, or a worker with a longer one runs its task twice.
+    "visibility_timeout": 10**9,
+    # A broker that is away is said at once; the person tries again when it is back.
+    "max_retries": 1,
+    "interval_start": 0.1,
+    "interval_step": 0.0,
+    "interval_max": 0.1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +64,15 @@ class CeleryTaskControl:
     def revoke(self, task_id: str, *, terminate: bool, expected: int | None) -> list[Answer]:
         with self._words("Workers cannot be told"):
             app = self._app()
-            options = {"visibility_timeout": NEVER_RESTORE_S}
-            with app.connection_for_write(transport_options=options) as connection:
-                replies = app.control.revoke(
-                    task_id,
-                    terminate=terminate,
-                    signal="SIGTERM",
-                    reply=True,
+            with app.connection_for_write(transport_options=LINE_OPTIONS) as connection:
+                mailbox = app.control.mailbox(connection)
+                # Otherwise the command goes out through the application's pool, whose sockets stay open.
+                mailbox.producer_pool = None
+                replies = mailbox.multi_call(
+                    "revoke",
+                    {"task_id": task_id, "terminate": terminate, "signal": "SIGTERM"},
                     timeout=ANSWER_S,
                     limit=expected,
-                    connection=connection,
                 )
         return [answer for reply in replies or [] for answer in _answers(reply)]
 
@@ -75,10 +81,11 @@ class CeleryTaskControl:
             app = self._app()
             # Without it the history would hear of the task only when a worker takes it.
             app.conf.task_send_sent_event = True
-            with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
+            connecting = app.connection_for_write(transport_options=LINE_OPTIONS)
+            with connecting as connection, app.amqp.Producer(connection) as producer:
                 app.send_task(
                     request.name,
-                    request.args,
+                    tuple(request.args),  # its display text then looks as it does from `delay`
                     request.kwargs,
                     task_id=task_id,
                     queue=request.queue or None,
