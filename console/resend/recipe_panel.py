@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import pairwise
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
@@ -47,7 +48,7 @@ class RecipePanel(Panel):
         self._outcome.task_wanted.connect(self.task_wanted)
         self._resend = Button("Resend", icon="redo-2", kind="primary", big=True)
         self._resend.setMinimumWidth(BUTTON_WIDTH)
-        self._resend.clicked.connect(view_model.resend)
+        self._resend.clicked.connect(self._press)
         self._note = Text(role="label", tone="muted", wrap=True)
         self._lay_out()
         theme().changed.connect(self._recolour)
@@ -86,10 +87,16 @@ class RecipePanel(Panel):
             control = self._fields[self._recipe.fields[0].key].control
             control.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def _press(self) -> None:
+        self._view_model.resend()
+        # The button can no longer be pressed and would hand the focus to whatever comes next.
+        self.focus_form()
+
     def show_recipe(self) -> None:
         """Show what the view model holds."""
         recipe = self._view_model.recipe
         if recipe is None:
+            self._recipe = None
             return
         if recipe is not self._recipe:
             self._show_form(recipe)
@@ -122,7 +129,12 @@ class RecipePanel(Panel):
         self._fields = {field.key: self._field(field) for field in recipe.fields}
         for shown in self._fields.values():
             self._form.addWidget(shown, 0, Qt.AlignmentFlag.AlignTop)
+            shown.show()  # now and not at the next event: it may be given the focus at once
         self._form.addStretch(1)
+        # Qt walks in the order of making: fields are made last and come first.
+        stops = [*(shown.control for shown in self._fields.values()), self._outcome.link, self._resend]
+        for before, after in pairwise(stops):
+            self.setTabOrder(before, after)
 
     def _field(self, field: NumberField) -> Field:
         control = TextField(name=field.label, placeholder=f"for example {field.example}", height=FIELD_HEIGHT)
@@ -148,13 +160,13 @@ class _Outcome(QWidget):
         self._state = StateLabel(TaskState.SENT.value)
         self._took = Text(role="label", tone="muted")
         self._words = Text(wrap=True, selectable=True)
-        self._open = LinkButton("Open task")
-        self._open.clicked.connect(lambda: self.task_wanted.emit(self._task_id))
+        self.link = LinkButton("Open task")
+        self.link.clicked.connect(lambda: self.task_wanted.emit(self._task_id))
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(self._state)
         head.addWidget(self._took, 1)
-        head.addWidget(self._open)
+        head.addWidget(self.link)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
@@ -174,7 +186,7 @@ class _Outcome(QWidget):
         self._took.set_text(f"after {duration_text(run.took_s)}" if run.took_s is not None else "")
         self._words.set_text(run.words)
         self._words.set_tone(TONES[run.level])
-        self._open.setVisible(run.state is not None)
+        self.link.setVisible(run.state is not None)
 
 
 def _boxed(caption: str, text: Text) -> Surface:
