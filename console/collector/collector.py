@@ -37,6 +37,7 @@ LIVENESS_S = 1.0
 ALIVE_STAMP_S = 2.0
 WORKERS_EVERY_S = 1.0
 RATE_SPAN_S = 3.0
+WORKERS_REMEMBERED_S = 86_400.0
 RETRY_S = 0.5
 REFUSED_CAUSES = frozenset({Cause.REFUSED_LOGIN, Cause.NOT_PERMITTED})
 PENDING_BYTES = 64 * 1024 * 1024
@@ -119,7 +120,11 @@ class Collector:
             next_rowid=store.next_rowid(),
             counts=store.counts(),
             words=store.words(),
-            workers=store.workers(),
+            workers=[
+                worker
+                for worker in store.workers()
+                if self._now() - worker.last_heartbeat.timestamp() < WORKERS_REMEMBERED_S
+            ],
         )
         store.begin_run(datetime.fromtimestamp(self._now(), UTC))
         return True

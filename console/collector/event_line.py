@@ -31,6 +31,7 @@ CHUNK_BYTES = 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
 IDLE_BEFORE_PING_S = 15.0
 PONG_WITHIN_S = 5.0
+STOP_WITHIN_S = 1.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
 CLIENT_NAME = "celery-console-events"
@@ -75,10 +76,18 @@ class EventLine:
     """`take()` gives what came since the last call, in its order; `wait()` until there is something."""
 
     def __init__(
-        self, address: BrokerAddress, *, held_bytes: int = HELD_BYTES, now: Callable[[], float] = time.time
+        self,
+        address: BrokerAddress,
+        *,
+        held_bytes: int = HELD_BYTES,
+        ping_after_s: float = IDLE_BEFORE_PING_S,
+        pong_within_s: float = PONG_WITHIN_S,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._address = address
         self._limit = held_bytes
+        self._ping_after_s = ping_after_s
+        self._pong_within_s = pong_within_s
         self._now = now
         self._items: deque[Item] = deque()
         self._received = 0
@@ -96,7 +105,8 @@ class EventLine:
         self._stop.set()
         self.reset()
         if self._thread.is_alive():
-            self._thread.join(CONNECT_TIMEOUT_S + 1.0)
+            # It may sit in a connect for longer; it is a daemon and holds nothing that is missed.
+            self._thread.join(STOP_WITHIN_S)
 
     def reset(self) -> None:
         """End this connection; another is made, and a gap tells of the time between."""
@@ -197,7 +207,7 @@ class EventLine:
         if line is None:
             return "The connection was closed"
         pinged = False
-        line.settimeout(IDLE_BEFORE_PING_S)
+        line.settimeout(self._ping_after_s)
         while not self._stop.is_set():
             try:
                 data = line.recv(CHUNK_BYTES)
@@ -207,7 +217,7 @@ class EventLine:
                 self._put(Chunk(self._now(), data))
                 if pinged:
                     pinged = False
-                    line.settimeout(IDLE_BEFORE_PING_S)
+                    line.settimeout(self._ping_after_s)
                 if self.held > self._limit:
                     return OVERFLOW
             except TimeoutError:
@@ -218,7 +228,7 @@ class EventLine:
                     line.sendall(command("PING"))
                 except OSError:
                     return "The connection broke"
-                line.settimeout(PONG_WITHIN_S)
+                line.settimeout(self._pong_within_s)
             except OSError as error:
                 return f"The connection broke ({error.strerror or 'no reason given'})"
         return "The reading was ended"

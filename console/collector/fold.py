@@ -45,6 +45,8 @@ DROPPED_TASKS = 10_000
 MAX_TEXT = 16_384
 MAX_TRACEBACK = 65_536
 MAX_WORD = 512
+MAX_WORDS = 50_000
+MAX_WORKERS = 2000
 FUTURE_S = 3600.0
 BIGGEST_INTEGER = 2**53
 DEFAULT_INTERVAL_S = 2.0
@@ -306,7 +308,7 @@ class Fold:
         )  # fmt: skip
 
     def _learn(self, kind: str, word: str | None) -> None:
-        if word and (kind, word) not in self._words:
+        if word and (kind, word) not in self._words and len(self._words) < MAX_WORDS:
             self._words.add((kind, word))
             self._new_words.add((kind, word))
 
@@ -328,6 +330,9 @@ class Fold:
             pid=_integer(event.pid),
             software=software or (before.software if before is not None else ""),
         )
+        if len(self.workers) > MAX_WORKERS:
+            del self.workers[min(self.workers, key=lambda name: self.workers[name].last_heartbeat)]
+            self._dirty_workers &= self.workers.keys()
         self._dirty_workers.add(hostname)
         self._learn("worker", hostname)
 
