@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol
 
 from console.core.errors import Cause, ConsoleError
 from console.core.operations import Danger, Operation, Subject
-from console.workers.model import Inspected, Replies, Reply, Request, WorkerRow, WorkerState
+from console.workers.inspection import Ask
+from console.workers.model import Inspected, Reply, Request, WorkerRow, WorkerState
 from console.workers.replies import with_stats
 
 ANSWER_S = 2.0
@@ -21,12 +21,6 @@ SETTLE_S = 0.5
 """A prefork pool starts what it was told to start at its next round, which comes every 5 s."""
 GOODBYE_TRIES = 20
 GOODBYE_S = 0.25
-
-
-class Ask(Protocol):
-    """Sends requests and collects replies; raises `ConsoleError`."""
-
-    def __call__(self, *requests: Request, timeout_s: float) -> Awaitable[Replies]: ...
 
 
 class WorkerOperations:

@@ -1,8 +1,7 @@
 """The workers of the open connection: who lives, what they are, what is done to them.
 
-Heartbeats come for nothing with the collector's summaries. Inspection costs the broker about thirty
-commands, so it happens when a worker appears, while the page is looked at (less and less often while
-nothing changes), after an operation, and otherwise every two minutes.
+Heartbeats come for nothing with the collector's summaries and go into the roster; inspection asks
+workers what heartbeats do not tell; the history knows who failed. Here the three become one picture.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from console.core.operations import OperationRunner, Subject
 from console.core.spawn import Tasks
 from console.history.model import CollectorState, CollectorSummary
 from console.workers.gateway import CeleryControl, Control
+from console.workers.inspection import Inspection
 from console.workers.model import (
-    BEAT_PREFIX,
     Inspected,
     Listing,
     Replies,
@@ -32,26 +31,14 @@ from console.workers.model import (
     WorkerRow,
     WorkersSnapshot,
     WorkerState,
-    is_worker,
 )
 from console.workers.operations import WorkerOperations
-from console.workers.replies import (
-    listing_rows,
-    with_queues,
-    with_registered,
-    with_settings,
-    with_stats,
-)
+from console.workers.replies import listing_rows
 from console.workers.roster import Known, Roster
 from console.workers.task_history import SeenInHistory, SqliteWorkerHistory, WorkerHistory
 
 TICK_S = 1.0
-INSPECT_TIMEOUT_S = 1.0
 LISTING_TIMEOUT_S = 2.0
-VISIBLE_S = 10.0
-VISIBLE_MOST_S = 60.0
-HIDDEN_S = 120.0
-BEATS_S = 300.0
 HISTORY_S = 5.0
 EVENTS_HEARD_WITHIN = timedelta(minutes=10)
 REGISTERED_ITEMS = ["rate_limit", "time_limit", "soft_time_limit", "acks_late"]
@@ -65,12 +52,6 @@ _METHODS: dict[Tab, tuple[str, dict[str, object]]] = {
     Tab.REGISTERED: ("registered", {"taskinfoitems": REGISTERED_ITEMS}),
     Tab.SETTINGS: ("conf", {"with_defaults": False}),
     Tab.STATISTICS: ("stats", {}),
-}
-_READERS = {
-    "stats": with_stats,
-    "active_queues": with_queues,
-    "conf": with_settings,
-    "registered": with_registered,
 }
 
 
@@ -111,17 +92,11 @@ class WorkersService:
         self._disconnect: Callable[[], None] = lambda: None
         self._visible = False
         self._roster = Roster(clock.monotonic_s())
-        self._beats: tuple[str, ...] = ()
-        self._silent: tuple[str, ...] = ()
+        self._inspection = Inspection(self._roster, ask=self._ask, clock=clock)
         self._malformed = 0
         self._heard = False
         self._reading = False
         self._connected = False
-        self._inspect_now = False
-        self._inspected_s: float | None = None
-        self._beats_asked_s: float | None = None
-        self._error: ConsoleError | None = None
-        self._pause_s = VISIBLE_S
         self.snapshot = WorkersSnapshot()
         self.changed: Happening[WorkersSnapshot] = Happening()
         self.operations = WorkerOperations(ask=self._ask, tell=self._tell, row=self.row, learn=self._learn)
@@ -163,14 +138,13 @@ class WorkersService:
     def set_visible(self, visible: bool) -> None:
         """Whether somebody looks at the page."""
         self._visible = visible
+        self._inspection.set_visible(visible)
         if visible:
-            self._pause_s = VISIBLE_S
             self._wake.set()
 
     def refresh(self) -> None:
         """Inspect everybody now."""
-        self._inspect_now = True
-        self._pause_s = VISIBLE_S
+        self._inspection.want_everybody()
         self._wake.set()
 
     def row(self, hostname: str) -> WorkerRow | None:
@@ -192,7 +166,7 @@ class WorkersService:
     @property
     def beats(self) -> tuple[str, ...]:
         """Beats that answered the last look; celery 5.7 needs a setting for it, so none says nothing."""
-        return self._beats
+        return self._inspection.beats
 
     async def listing(self, hostname: str, tab: Tab) -> Listing:
         """What `tab` shows of one worker, asked now. Raises `ConsoleError` when it does not answer."""
@@ -229,7 +203,7 @@ class WorkersService:
         self._set_reading(self._reading)
         connected = self._session is not None and self._session.connected
         if connected and not self._connected:
-            self._inspect_now = True
+            self._inspection.want_everybody()
             self._wake.set()
         self._connected = connected
         self._publish()
@@ -262,105 +236,19 @@ class WorkersService:
         except ConsoleError:  # no history: unknown, not none
             self._seen_in_history = None
 
-    # Inspection.
+    # Questions.
 
     async def _watch(self, session: Session) -> None:
         while self._session is session:
             self._wake.clear()
             if session.connected:
-                try:
-                    await self._inspect_what_is_due()
-                except ConsoleError as error:
-                    self._error = error
-                    self._inspected_s = self._clock.monotonic_s()
-                self._publish()
+                await self._inspection.look(self._publish)
             try:
                 # Not wait_for: under Python 3.11 it swallows a cancellation that meets the wake-up.
-                async with asyncio.timeout(self._next_look_s()):
+                async with asyncio.timeout(self._inspection.next_look_s):
                     await self._wake.wait()
             except TimeoutError:
                 pass
-
-    def _next_look_s(self) -> float:
-        now_s = self._clock.monotonic_s()
-        dues = [known.wanted_at_s for known in self._roster if known.wanted_at_s is not None]
-        if self._inspected_s is not None:
-            dues.append(self._inspected_s + self._look_every_s)
-        return max(0.05, min(dues, default=now_s + HIDDEN_S) - now_s)
-
-    @property
-    def _look_every_s(self) -> float:
-        return self._pause_s if self._visible else HIDDEN_S
-
-    async def _inspect_what_is_due(self) -> None:
-        now_s = self._clock.monotonic_s()
-        due = self._inspected_s is None or now_s - self._inspected_s >= self._look_every_s
-        if due or self._inspect_now:
-            self._inspect_now = False
-            await self._inspect_all()
-        wanted = [k for k in self._roster if k.wanted_at_s is not None and k.wanted_at_s <= now_s]
-        if wanted:
-            await self._inspect_some(wanted)
-        if self._beats_asked_s is None or now_s - self._beats_asked_s >= BEATS_S:
-            await self._look_for_beats(now_s)
-
-    async def _look_for_beats(self, now_s: float) -> None:
-        """Beat answers a ping only where a setting says so: waiting for it would hold up the rest."""
-        self._beats_asked_s = now_s
-        self._publish()
-        known = frozenset(self._beats) or None
-        (answers,) = await self._ask_all(Request("ping", pattern=f"{BEAT_PREFIX}*", expected=known))
-        self._beats = tuple(sorted(name for name in answers if not is_worker(name)))
-
-    async def _inspect_all(self) -> None:
-        """One question to everybody: what moves by itself."""
-        now_s = self._clock.monotonic_s()
-        live = frozenset(k.hostname for k in self._roster if k.seen and k.state is WorkerState.ONLINE)
-        before = {known.hostname: _lasting(known.inspected) for known in self._roster}
-        stats, queues = await self._ask_all(
-            Request("stats", expected=live or None), Request("active_queues", expected=live or None)
-        )
-        self._inspected_s = self._clock.monotonic_s()
-        self._error = None
-        for answers, read in ((stats, with_stats), (queues, with_queues)):
-            for name in filter(is_worker, answers):
-                known = self._roster.meet(name)
-                known.inspected = read(known.inspected, answers[name])
-        for known in self._roster:
-            known.answered = known.hostname in stats
-            if known.answered and known.inspected.registered is None and known.wanted_at_s is None:
-                known.want(now_s)
-        self._silent = tuple(sorted(live - stats.keys()))
-        same = before == {known.hostname: _lasting(known.inspected) for known in self._roster}
-        self._pause_s = min(self._pause_s * 2, VISIBLE_MOST_S) if same else VISIBLE_S
-
-    async def _inspect_some(self, wanted: list[Known]) -> None:
-        """Everything about workers that have just appeared; who is silent is asked again, ever later."""
-        names = tuple(known.hostname for known in wanted)
-        requests = [Request(method, destination=names, expected=frozenset(names)) for method in _READERS]
-        answers_by_method = await self._ask_all(*requests)
-        now_s = self._clock.monotonic_s()
-        for known in wanted:
-            for read, answers in zip(_READERS.values(), answers_by_method, strict=True):
-                if known.hostname in answers:
-                    known.inspected = read(known.inspected, answers[known.hostname])
-            if all(known.hostname in answers for answers in answers_by_method):
-                known.wanted_at_s = None
-                known.answered = True
-            elif known.state is WorkerState.OFFLINE:
-                known.wanted_at_s = None
-            else:
-                known.want_later(now_s)
-        answered = {known.hostname for known in self._roster if known.answered}
-        self._silent = tuple(name for name in self._silent if name not in answered)
-
-    async def _ask_all(self, *requests: Request) -> list[dict[str, object]]:
-        """The good answers to each request by node."""
-        replies = await self._ask(*requests, timeout_s=INSPECT_TIMEOUT_S)
-        return [
-            {name: reply.value for name, reply in answers.items() if reply.error is None}
-            for answers in replies.by_request
-        ]
 
     async def _ask(self, *requests: Request, timeout_s: float, key: Hashable = None) -> Replies:
         session, control = self._line()
@@ -399,7 +287,7 @@ class WorkersService:
 
     @property
     def _informed(self) -> bool:
-        return self._heard or (self._inspected_s is not None and self._error is None)
+        return self._heard or self._inspection.looked_s is not None
 
     def _publish(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -419,10 +307,10 @@ class WorkersService:
                 heard_tasks_of=() if history is None else history.heard,
             ),
             as_of=as_of,
-            error=self._error,
+            error=self._inspection.error,
             stale=stale,
-            silent=self._silent,
-            beats=self._beats,
+            silent=self._inspection.silent,
+            beats=self._inspection.beats,
             malformed=self._malformed,
         )
         old, self.snapshot = self.snapshot, snapshot
@@ -438,19 +326,12 @@ class WorkersService:
 
     def _forget(self) -> None:
         self._roster = Roster(self._clock.monotonic_s())
-        self._beats = self._silent = ()
+        self._inspection = Inspection(self._roster, ask=self._ask, clock=self._clock)
+        self._inspection.set_visible(self._visible)
         self._malformed = 0
-        self._heard = self._reading = self._connected = self._inspect_now = False
-        self._inspected_s = self._beats_asked_s = None
-        self._error = None
-        self._pause_s = VISIBLE_S
+        self._heard = self._reading = self._connected = False
         self._seen_in_history = self._history_read = None
         self._history_change = -1
-
-
-def _lasting(inspected: Inspected) -> Inspected:
-    """What does not move by itself: counters and uptime say nothing about how often to look."""
-    return replace(inspected, processed=None, uptime_s=None, registered=None, task_events=None)
 
 
 def _notice_key(hostname: str) -> str:

@@ -12,7 +12,8 @@ from console.core.clock import SystemClock
 from console.core.connection import ConnectionInfo, Environment, LinkState
 from console.core.notices import NoticeBoard
 from console.core.operations import OperationRunner
-from console.workers.service import BEATS_S, HIDDEN_S, VISIBLE_MOST_S, WorkersService
+from console.workers.inspection import BEATS_S, HIDDEN_S, VISIBLE_MOST_S
+from console.workers.service import WorkersService
 from tests.contract.workers.conftest import worker
 from tests.unit.workers.fakes import FakeActivity
 from tests.valkey import ValkeyServer
@@ -59,7 +60,7 @@ async def test_what_looking_costs(own_broker: ValkeyServer, tmp_path: Path) -> N
         try:
             await until(lambda: service.consumers_by_queue() == {"celery": 1})
             await until(lambda: len(service.registered_tasks()) == 2)
-            await until(lambda: service._beats_asked_s is not None)
+            await until(lambda: service._inspection._beats_asked_s is not None)
             await asyncio.sleep(1.3)  # the look for beats waits its whole timeout
             assert sockets(own_broker) <= 2
 
@@ -68,9 +69,9 @@ async def test_what_looking_costs(own_broker: ValkeyServer, tmp_path: Path) -> N
             own_talk_per_s = (commands(own_broker) - before - 1) / (time.monotonic() - start_s)
 
             before, start_s = commands(own_broker), time.monotonic()
-            looked_s = service._inspected_s
+            looked_s = service._inspection.looked_s
             service.refresh()
-            await until(lambda: service._inspected_s != looked_s)
+            await until(lambda: service._inspection.looked_s != looked_s)
             await asyncio.sleep(0.1)
             took_s = time.monotonic() - start_s
             look = commands(own_broker) - before - 1 - own_talk_per_s * took_s

@@ -89,7 +89,7 @@ class World:
         self.session.set_status(LinkState.CONNECTED)
         self.beat_hearts()
         await self.until(lambda: all(known.wanted_at_s is None for known in self.service._roster))
-        await self.until(lambda: self.service._inspected_s is not None)
+        await self.until(lambda: self.service._inspection.looked_s is not None)
 
     async def until(self, true: Callable[[], bool], within_s: float = 5.0) -> None:
         """Let Qt and asyncio go on until something is so."""

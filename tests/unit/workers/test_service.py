@@ -18,8 +18,9 @@ from console.core.errors import Cause, ConsoleError
 from console.core.notices import NoticeBoard
 from console.core.operations import Confirmation, Danger, Operation, OperationRunner
 from console.history.model import CollectorState
+from console.workers.inspection import AFTER_ERROR_S, HIDDEN_S, VISIBLE_MOST_S, VISIBLE_S
 from console.workers.model import Tab, WorkerRow, WorkerState
-from console.workers.service import HIDDEN_S, VISIBLE_MOST_S, VISIBLE_S, WorkersService
+from console.workers.service import WorkersService
 from tests.unit.queues.fakes import FakeClock
 from tests.unit.workers.fakes import FakeActivity, FakeControl, FakeWorker, FakeWorkerHistory, seen, summary
 
@@ -235,26 +236,28 @@ async def test_looks_seldom_and_ever_less_while_nothing_changes(world: World) ->
     await world.connect()
     service = world.service
     await until(
-        lambda: service._look_every_s == HIDDEN_S and all(k.wanted_at_s is None for k in service._roster)
+        lambda: (
+            service._inspection.every_s == HIDDEN_S and all(k.wanted_at_s is None for k in service._roster)
+        )
     )
     await until(lambda: world.control.methods()[-1] == "ping")
     asked = world.control.methods().count("stats")
     service.set_visible(True)
-    assert service._look_every_s == VISIBLE_S
+    assert service._inspection.every_s == VISIBLE_S
     pauses = []
     for _ in range(4):
-        world.clock.pass_s(service._look_every_s)
+        world.clock.pass_s(service._inspection.every_s)
         world.beat_hearts(ONE, TWO)
         service._wake.set()
         asked += 1
         await until(lambda: world.control.methods().count("stats") == asked)  # noqa: B023
-        await until(lambda: service._inspected_s == world.clock.monotonic_s())
-        pauses.append(service._look_every_s)
+        await until(lambda: service._inspection.looked_s == world.clock.monotonic_s())
+        pauses.append(service._inspection.every_s)
     assert pauses[-1] == VISIBLE_MOST_S
     world.control.nodes[ONE].queues = ["new"]
     service.refresh()
     await until(lambda: world.row().queues == ("new",))
-    assert service._look_every_s == VISIBLE_S
+    assert service._inspection.every_s == VISIBLE_S
 
 
 async def test_a_broker_that_fails_is_an_error_and_not_no_workers(world: World) -> None:
@@ -263,6 +266,7 @@ async def test_a_broker_that_fails_is_an_error_and_not_no_workers(world: World) 
     world.service.refresh()
     await until(lambda: world.service.snapshot.error is not None)
     assert len(world.service.snapshot.rows) == 2
+    assert world.service._inspection.next_look_s == AFTER_ERROR_S, "not again and again at once"
     world.control.error = None
     world.service.refresh()
     await until(lambda: world.service.snapshot.error is None)
