@@ -70,7 +70,7 @@ _RULES = (
         "If its data is not needed, delete the database file in the stack folder and start again.",
     ),
     _rule(
-        r"Pidfile \((.+?)\) already exists.*?pid: ?(\d+)",
+        r"Pidfile \((.+?)\) already exists[\s\S]*?pid: ?(\d+)",
         "A pid file of an earlier run names process {1}, which runs.",
         "End that process, or delete {0}.",
     ),
@@ -123,7 +123,7 @@ def diagnose(
     process that holds a port, in words ("redis-server (process 812)"), or "".
     """
     shown = tuple(line for line in lines if line.strip())[-SHOWN_LINES:]
-    title = f"{where} did not start" if seconds is None or outcome is None else f"{where} ended"
+    title = f"{where} did not start"
     text = "\n".join(lines)
     if port is not None and _PORT_TAKEN.search(text):
         owner = port_owner(port) if port_owner is not None else ""

@@ -250,6 +250,10 @@ class LocalMachine:
         except OSError as error:
             raise _folder_error(self.files.run_file, error) from error
 
+    def has_leftovers(self) -> bool:
+        """Whether processes of an earlier console still run."""
+        return bool(self._leftovers())
+
     def end_leftovers(self) -> str:
         """End what an earlier console left; says what was found, "" when nothing.
 
@@ -276,7 +280,7 @@ class LocalMachine:
         said = []
         if found:
             said.append(f"{found} {'process' if found == 1 else 'processes'} of an earlier run ended")
-        if self._remove_stale_pid_file():
+        if self.remove_stale_pid_file():
             said.append("a stale pid file of beat removed")
         return ", ".join(said)
 
@@ -301,7 +305,7 @@ class LocalMachine:
                 continue
         return found
 
-    def _remove_stale_pid_file(self) -> bool:
+    def remove_stale_pid_file(self) -> bool:
         """Remove beat's pid file unless the process it names is a beat of this home."""
         import psutil
 

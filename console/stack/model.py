@@ -303,6 +303,7 @@ class LogReader:
     _time: str = field(default="", init=False)
     _level: str = field(default="INFO", init=False)
     _headed: bool = field(default=False, init=False)
+    _in_traceback: bool = field(default=False, init=False)
 
     def read(self, line: str, arrived: str) -> LogEntry:
         """`arrived` ("HH:MM:SS.mmm") stands in where a line has no time of its own."""
@@ -314,15 +315,26 @@ class LogReader:
         head = _VALKEY.match(line)
         if head is not None:
             return self._head(head["time"], _VALKEY_LEVELS[head["mark"]], head["text"])
-        if self._headed and (line[:1].isspace() or self._level == "ERROR" or not line):
+        if self._headed and self._belongs_to_head(line):
             return LogEntry(self._time, self.source, self._level, line, True)
         return LogEntry(arrived, self.source, "INFO", line)
 
+    def _belongs_to_head(self, line: str) -> bool:
+        if line[:1].isspace() or not line or self._level == "ERROR":
+            return True
+        if line.startswith(_TRACEBACK_WORDS):
+            self._in_traceback = True
+            return True
+        # The first line at the left edge is the exception itself: it ends the traceback.
+        was, self._in_traceback = self._in_traceback, False
+        return was
+
     def _head(self, time: str, level: str, text: str) -> LogEntry:
-        self._time, self._level, self._headed = time, level, True
+        self._time, self._level, self._headed, self._in_traceback = time, level, True, False
         return LogEntry(time, self.source, level, text)
 
 
+_TRACEBACK_WORDS = ("Traceback (most", "During handling of", "The above exception")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CELERY = re.compile(
     r"\[\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d),(?P<ms>\d{3}): (?P<level>[A-Z]+)(?:/[^\]]*)?\] ?(?P<text>.*)"

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import console
 from console.broker.address import BrokerAddress
@@ -86,7 +87,7 @@ class StackFiles:
 
     @property
     def database_url(self) -> str:
-        return f"sqlite:///{self.database}"
+        return f"sqlite:///{quote(str(self.database))}"
 
     def log_file(self, source: str) -> Path:
         return self.logs / f"{source}.log"
@@ -156,7 +157,8 @@ class Orders:
         )
 
     def _base(self) -> dict[str, str]:
-        return {name: self.environ[name] for name in _PASSED_ON if name in self.environ}
+        passed_on = {name: self.environ[name] for name in _PASSED_ON if name in self.environ}
+        return passed_on | {"TZ": self.zone}  # all logs in one zone
 
     def _project(self) -> dict[str, str]:
         return {

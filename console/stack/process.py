@@ -85,6 +85,16 @@ class KeptProcess:
         self._running = asyncio.Event()
         self._ended = asyncio.Event()
 
+    @property
+    def started(self) -> bool:
+        """Whether there is a shim to talk to, or there was."""
+        return self._shim is not None
+
+    @property
+    def pids(self) -> list[int]:
+        """The shim and its child, as far as they were started."""
+        return [pid for pid in (self.shim_pid, self.pid) if pid is not None]
+
     async def start(self, order: Order) -> None:
         """Start it and wait until the child runs or has failed to (`outcome` says so)."""
         # Isolated and without site packages: the shim needs neither, and starts three times as fast.

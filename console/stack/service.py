@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -22,13 +22,12 @@ from console.core.happening import Happening
 from console.core.home import Home
 from console.core.lanes import Lane
 from console.core.notices import Level, NoticeBoard
-from console.core.operations import Danger, Operation, Subject
 from console.core.spawn import Tasks
+from console.stack.first_task import FirstTask, TaskSucceeded
 from console.stack.gateway import LocalMachine
 from console.stack.logs import LogBook, save_log
 from console.stack.mail import read_mails
 from console.stack.model import (
-    DEMO_RATES,
     Failure,
     Mail,
     Outcome,
@@ -45,24 +44,21 @@ from console.stack.model import (
 )
 from console.stack.orders import Orders, StackFiles
 from console.stack.preparation import Preparation
-from console.stack.process import KeptProcess, StopPlan
+from console.stack.process import StopPlan
 from console.stack.services import Services
 from console.stack.steps import StepBoard, failure_of
 from console.stack.supervisor import StartFailedError
+from console.stack.traffic import OFF, DemoTraffic, per_second
 
 log = logging.getLogger(__name__)
 
 PORT_TRIES = 3
-FIRST_TASK_WITHIN_S = 12.0
-FIRST_TASK_POLL_S = 0.1
-BACKLOG_S = 2.0
 SAMPLE_SEEN_S = 2.0
 SAMPLE_UNSEEN_S = 5.0
 SAMPLES = 60
 COLD: StopPlan = (("QUIT", 3.0),)
 WAITING: StopPlan = (("TERM", None),)
 _TASK_ENDED = re.compile(r"Task \S+\[([^\]]+)\] (?:succeeded|raised|retry|failed|rejected|ignored)")
-_FASTEST = 60.0  # the mix keeps two processes busy at about 15/s; more would only fill the broker
 
 
 class StackService:
@@ -80,7 +76,7 @@ class StackService:
         home: Home,
         clock: Clock,
         notices: NoticeBoard,
-        task_succeeded: Callable[[str], Awaitable[bool]] | None = None,
+        task_succeeded: TaskSucceeded | None = None,
         machine: LocalMachine | None = None,
         environ: Mapping[str, str] | None = None,
         policy: RestartPolicy | None = None,
@@ -111,7 +107,7 @@ class StackService:
         self._running: asyncio.Task[str] | None = None
         self._stopping = asyncio.Lock()
         self._broker_told = False
-        self._traffic: KeptProcess | None = None
+        self._traffic = DemoTraffic(self.log, self._traffic_ended)
         self._visible = False
         self._look = asyncio.Event()
         self._announced = False
@@ -265,26 +261,17 @@ class StackService:
             self._steps.reset(options, self._schedules)
 
     async def set_demo_rate(self, rate: str) -> str:
-        """Have demo tasks sent at one of `DEMO_RATES`."""
-        if rate not in DEMO_RATES:
-            raise ConsoleError(f"{rate!r} is not a rate of demo traffic", cause=Cause.INVALID)
+        """Have demo tasks sent at one of `DEMO_RATES`. Raises `ConsoleError`."""
+        per_s = per_second(rate)
         await self._end_traffic()
-        services = self._services
-        if rate == "off":
+        if not per_s:
             return "Demo traffic is off"
+        services = self._services
         if services is None or services[ServiceName.BROKER].status.state is not ServiceState.READY:
             raise ConsoleError("Demo traffic needs the broker", remedy="Start the local stack first.")
-        per_s = _FASTEST if rate == DEMO_RATES[-1] else float(rate.removesuffix("/s"))
-        traffic = KeptProcess(
-            on_lines=lambda lines: self.log.add("traffic", lines),
-            on_dropped=lambda number: self.log.note_dropped("traffic", number),
-            on_end=lambda outcome: self._traffic_ended(traffic, outcome),
-        )
-        self._traffic = traffic
-        self.log.begin("traffic")
-        await traffic.start(services.orders.traffic(per_s))
-        self._note_processes()
         self._update(demo_rate=rate)
+        await self._traffic.start(services.orders.traffic(per_s))
+        self._note_processes()
         return f"Demo traffic: {rate}"
 
     async def save_log(self, path: Path) -> int:
@@ -296,40 +283,6 @@ class StackService:
     async def mails(self, limit: int = 200) -> list[Mail]:
         """The newest mails that the project has sent, newest first."""
         return await self._lane.run(read_mails, self.files.mail, limit, key="mails")
-
-    # Operations: what the activity log says
-
-    def start_operation(self) -> Operation:
-        return self._operation("Start local stack", "local stack", self.start)
-
-    def stop_operation(self, *, wait_for_tasks: bool) -> Operation:
-        """The person has already been asked about running tasks."""
-        return self._operation(
-            "Stop local stack", "local stack", lambda: self.stop(wait_for_tasks=wait_for_tasks)
-        )
-
-    def service_operation(self, verb: str, name: ServiceName, *, wait_for_tasks: bool = False) -> Operation:
-        """`verb` is "Start", "Stop" or "Restart"; running tasks only matter to the worker."""
-        acts: dict[str, Callable[[], Awaitable[str]]] = {
-            "Start": lambda: self.start_service(name),
-            "Stop": lambda: self.stop_service(name, wait_for_tasks=wait_for_tasks),
-            "Restart": lambda: self.restart_service(name, wait_for_tasks=wait_for_tasks),
-        }
-        return self._operation(f"{verb} service", name.value, acts[verb])
-
-    def traffic_operation(self, rate: str) -> Operation:
-        return self._operation("Set demo traffic", rate, lambda: self.set_demo_rate(rate))
-
-    @staticmethod
-    def _operation(name: str, target: str, run: Callable[[], Awaitable[str]]) -> Operation:
-        return Operation(
-            name=name,
-            target=target,
-            danger=Danger.SAFE,
-            run=run,
-            changes=frozenset({Subject.STACK}),
-            broker=False,
-        )
 
     async def aclose(self) -> None:
         """End everything that still runs, cold, and let go."""
@@ -361,7 +314,10 @@ class StackService:
             with self._steps.step(StepName.BEAT, "Waiting for its first tick"):
                 await self._start_one(services, ServiceName.BEAT)
                 self._steps.say(StepName.BEAT, services[ServiceName.BEAT].status.detail)
-            await self._first_task(services)
+            first = FirstTask(
+                machine=self._machine, lane=self._lane, clock=self.clock, task_succeeded=self.task_succeeded
+            )
+            await first.run(services, self._steps)
         except StartFailedError as failed:
             self._fail(failed.failure)
             raise
@@ -380,10 +336,10 @@ class StackService:
                     await self._start_one(services, ServiceName.BROKER)
                     break
                 except StartFailedError as failed:
+                    await self._leave_session()
                     # Somebody took the free port first: another one. Any other cause is told at once.
                     if not remaining or "is taken" not in failed.failure.cause:
                         raise
-                    await self._leave_session()
             self._steps.say(StepName.BROKER, f"Ready on 127.0.0.1:{services.orders.address.port}")
         return services
 
@@ -392,6 +348,8 @@ class StackService:
         if self._services is not None:
             return self._services
         await self._lane.run(self._machine.prepare_folders)
+        if await self._lane.run(self._machine.has_leftovers):
+            self._steps.say(StepName.BROKER, "Ending what an earlier run left")
         cleaned = await self._lane.run(self._machine.end_leftovers)
         if cleaned:
             self._notices.post(Level.INFO, "Cleaned up", detail=f"{cleaned}.", key="stack-leftovers")
@@ -456,40 +414,6 @@ class StackService:
         self._prepared = True
         self._schedules = await self._lane.run(self._machine.schedules)
         services.set_schedules(self._schedules)
-
-    async def _first_task(self, services: Services) -> None:
-        """Send it and wait until it is seen to succeed; everything else is ready even if it does not."""
-        problem = ""
-        with self._steps.step(StepName.FIRST_TASK, "Sending send_welcome_email"):
-            began_s = self.clock.monotonic_s()
-            succeeded = services.watch_tasks()
-            try:
-                task_id = await self._lane.run(self._machine.send_first_task, services.orders.address)
-                self._steps.say(StepName.FIRST_TASK, "send_welcome_email runs")
-                problem = await self._wait_for_task(task_id, succeeded)
-            except ConsoleError as error:
-                log.warning("The first task: %s", error)
-                problem = error.title
-            finally:
-                services.unwatch_tasks()
-            took_s = self.clock.monotonic_s() - began_s
-            self._steps.say(StepName.FIRST_TASK, f"send_welcome_email succeeded in {took_s:.1f} s")
-        if problem:
-            self._steps.fail_softly(StepName.FIRST_TASK, problem)
-
-    async def _wait_for_task(self, task_id: str, log_says: set[str]) -> str:
-        """Why the task was not seen to succeed, in words; "" when it was."""
-        began_s = self.clock.monotonic_s()
-        while (waited_s := self.clock.monotonic_s() - began_s) < FIRST_TASK_WITHIN_S:
-            if self.task_succeeded is None:
-                if task_id in log_says:
-                    return ""
-            elif await self.task_succeeded(task_id):
-                return ""
-            if waited_s > BACKLOG_S and log_says and task_id not in log_says:
-                return "Tasks of an earlier run come first"
-            await asyncio.sleep(FIRST_TASK_POLL_S)
-        return "Not seen to succeed: the worker's log says more"
 
     def _failing_step(self) -> str:
         failed = [step.name.value for step in self._steps.steps if step.state is StepState.FAILED]
@@ -557,26 +481,15 @@ class StackService:
             self._announce()
 
     async def _end_traffic(self) -> None:
-        traffic, self._traffic = self._traffic, None
-        if traffic is not None:
-            traffic.stop((("TERM", 1.0),))
-            await traffic.wait()
-            self._update(demo_rate="off")
+        await self._traffic.end()
+        self._update(demo_rate=OFF)
 
-    def _traffic_ended(self, traffic: KeptProcess, outcome: Outcome) -> None:
-        if traffic is not self._traffic:
-            return
-        self._traffic = None
-        self._update(demo_rate="off")
+    def _traffic_ended(self, outcome: Outcome, last_line: str) -> None:
+        self._update(demo_rate=OFF)
         self._note_processes()
         if not outcome.clean:
-            tail = self.log.tail("traffic")
-            self._notices.post(
-                Level.WARNING,
-                f"Demo traffic {outcome.words}",
-                detail=tail[-1] if tail else "",
-                key="stack-traffic",
-            )
+            title = f"Demo traffic {outcome.words}"
+            self._notices.post(Level.WARNING, title, detail=last_line, key="stack-traffic")
 
     # Watching
 
@@ -609,8 +522,7 @@ class StackService:
         await asyncio.sleep(0)
         self._noting = False
         pids = [] if self._services is None else self._services.all_pids()
-        if self._traffic is not None:
-            pids += [pid for pid in (self._traffic.shim_pid, self._traffic.pid) if pid is not None]
+        pids += self._traffic.pids
         try:
             await self._lane.run(self._machine.note_running, pids)
         except ConsoleError as error:

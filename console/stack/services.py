@@ -83,7 +83,7 @@ class Services:
         """Every process the stack has started itself, shims included."""
         pids = [pid for supervisor in self._supervisors.values() for pid in supervisor.pids]
         for helper in self._helpers:
-            pids += [pid for pid in (helper.shim_pid, helper.pid) if pid is not None]
+            pids += helper.pids
         return pids
 
     def child_pids(self) -> dict[str, int]:
@@ -144,6 +144,7 @@ class Services:
             ready=self._broker_ready,
             lines=lambda _lines: None,
             stop_plan=(("TERM", 4.0),),
+            before=_nothing,
             ready_within_s=20.0,
             diagnose=explain,
         )
@@ -173,6 +174,7 @@ class Services:
             ready=self._worker_answers,
             lines=lines,
             stop_plan=(("TERM", 8.0), ("QUIT", 2.0)),
+            before=_nothing,
             ready_within_s=30.0,
         )
 
@@ -204,6 +206,8 @@ class Services:
             ready=self._beat_ticks,
             lines=self._beat_ticked.feed,
             stop_plan=(("TERM", 3.0),),
+            # A beat that was killed leaves its pid file, and may still be there as a zombie.
+            before=lambda: self._lane.run(self._machine.remove_stale_pid_file),
             ready_within_s=30.0,
         )
 
@@ -212,3 +216,7 @@ class Services:
         schedules = self._schedules
         noun = "schedule" if schedules == 1 else "schedules"
         return f"DatabaseScheduler, {'–' if schedules is None else schedules} {noun}"
+
+
+async def _nothing() -> None:
+    """What most services need before they start."""

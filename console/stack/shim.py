@@ -328,7 +328,7 @@ class Shim:
 
     def _on_signal(self) -> None:
         for number in os.read(self._wakeup, 512):
-            if number == signal.SIGTERM:
+            if number == signal.SIGTERM and not self._orphaned:
                 self._begin(self._order.get("on_eof", [["TERM", 5.0]]))
         while True:
             try:

@@ -19,6 +19,7 @@ from console.stack.diagnosis import diagnose
 from console.stack.logs import LogBook
 from console.stack.model import Failure, Outcome, RestartPolicy, ServiceName, ServiceState, ServiceStatus
 from console.stack.process import KeptProcess, Order, StopPlan
+from console.stack.steps import failure_of
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,9 @@ class StartFailedError(ConsoleError):
 class Recipe:
     """What makes a service this service.
 
-    `order` is asked at each start. `ready` returns when the service really is (it may read the lines it is
-    fed through `lines`), `detail` is then the line under its name; `stop_plan` ends it when nothing runs.
+    `order` is asked at each start, after `before`. `ready` returns when the service really is (it may read
+    the lines it is fed through `lines`) and gives the line under its name; `stop_plan` ends it when nothing
+    runs.
     """
 
     name: ServiceName
@@ -45,6 +47,7 @@ class Recipe:
     ready: Callable[[], Awaitable[str]]
     lines: Callable[[Sequence[str]], None]
     stop_plan: StopPlan
+    before: Callable[[], Awaitable[object]]
     ready_within_s: float
     diagnose: Callable[[str, Outcome | None, Sequence[str], float | None], Failure] = (
         lambda where, outcome, lines, seconds: diagnose(where, outcome, lines, seconds=seconds)
@@ -71,9 +74,7 @@ class Supervisor:
     @property
     def pids(self) -> list[int]:
         """The shim and its child, as far as they run."""
-        if self._process is None:
-            return []
-        return [pid for pid in (self._process.shim_pid, self._process.pid) if pid is not None]
+        return [] if self._process is None else self._process.pids
 
     async def start(self) -> None:
         """Start it and wait until it is ready. Raises `StartFailedError`; when cancelled it is ended."""
@@ -111,31 +112,48 @@ class Supervisor:
     async def _start(self) -> None:
         self._book.begin(self.recipe.source)
         self.failure = None
-        began_s = self._clock.monotonic_s()
         process = KeptProcess(
             on_lines=self._on_lines,
             on_dropped=lambda number: self._book.note_dropped(self.recipe.source, number),
             on_end=lambda outcome: self._on_end(process, outcome),
         )
-        self._process = process
         self._set(state=ServiceState.STARTING, problem="", pid=None, started=None)
         try:
-            try:
-                await process.start(self.recipe.order())
-            except OSError as error:
-                self._process = None
-                raise self._failed(Outcome(error=error.strerror or str(error)), None) from error
-            self._set(pid=process.pid, started=self._clock.now())
-            self.processes_changed.emit(None)
-            detail = await self._until_ready(process, began_s)
+            await self.recipe.before()
+            self._process = process
+            detail = await self._bring_up(process)
+        except StartFailedError:
+            raise
         except asyncio.CancelledError:
-            process.kill()
-            await asyncio.shield(process.wait())
+            await self._end_quickly(process)
             self._set(state=ServiceState.STOPPED)
             raise
+        except ConsoleError as error:
+            await self._end_quickly(process)
+            self.failure = failure_of(self.recipe.name.value, error)
+            self._set(state=ServiceState.FAILED, problem=self.failure.cause)
+            raise StartFailedError(self.failure) from error
+        self._set(state=ServiceState.READY, detail=detail)
+
+    async def _bring_up(self, process: KeptProcess) -> str:
+        began_s = self._clock.monotonic_s()
+        try:
+            await process.start(self.recipe.order())
+        except OSError as error:
+            self._process = None
+            raise self._failed(Outcome(error=error.strerror or str(error)), None) from error
+        self._set(pid=process.pid, started=self._clock.now())
+        self.processes_changed.emit(None)
+        detail = await self._until_ready(process, began_s)
         if process.outcome is not None:
             raise self._failed(process.outcome, None)
-        self._set(state=ServiceState.READY, detail=detail)
+        return detail
+
+    @staticmethod
+    async def _end_quickly(process: KeptProcess) -> None:
+        if process.started:
+            process.kill()
+            await asyncio.shield(process.wait())
 
     async def _until_ready(self, process: KeptProcess, began_s: float) -> str:
         ready = asyncio.ensure_future(self.recipe.ready())

@@ -23,6 +23,7 @@ from console.stack.model import (
     StackState,
     WorkerOptions,
 )
+from console.stack.operations import change_service, set_traffic, start_stack, stop_stack
 from console.stack.service import StackService
 
 VERBS = ("Start", "Stop", "Restart")
@@ -108,6 +109,8 @@ class StackViewModel(QObject):
             if name is not ServiceName.BROKER and broker.state is not ServiceState.READY:
                 return "The broker does not run"
             return ""
+        if verb == "Stop" and status.state is ServiceState.FAILED:
+            return ""  # it may be about to start again
         return "" if status.running else f"{name} does not run"
 
     def set_visible(self, visible: bool) -> None:
@@ -123,7 +126,7 @@ class StackViewModel(QObject):
     # The whole stack
 
     def start(self) -> None:
-        self._tasks.start(self._run(self._service.start_operation()), name="start")
+        self._tasks.start(self._run(start_stack(self._service)), name="start")
 
     def cancel(self) -> None:
         self._service.cancel()
@@ -145,7 +148,7 @@ class StackViewModel(QObject):
         choice = await self._choice()
         if choice is None:
             return False
-        return await self._run(self._service.stop_operation(wait_for_tasks=choice is StopChoice.WAIT))
+        return await self._run(stop_stack(self._service, wait_for_tasks=choice is StopChoice.WAIT))
 
     async def _choice(self) -> StopChoice | None:
         if self.snapshot.state is not StackState.READY:
@@ -178,7 +181,7 @@ class StackViewModel(QObject):
         self._acting.add(name)
         self.changed.emit()
         try:
-            await self._run(self._service.service_operation(verb, name, wait_for_tasks=wait))
+            await self._run(change_service(self._service, verb, name, wait_for_tasks=wait))
         finally:
             self._acting.discard(name)
             self.changed.emit()
@@ -195,7 +198,7 @@ class StackViewModel(QObject):
             self._notices.post(Level.OK, "Worker options saved", key="stack-options")
 
     def set_demo_rate(self, rate: str) -> None:
-        self._tasks.start(self._run(self._service.traffic_operation(rate)), name="demo traffic")
+        self._tasks.start(self._run(set_traffic(self._service, rate)), name="demo traffic")
 
     async def mails(self) -> list[Mail]:
         return await self._service.mails()

@@ -126,6 +126,11 @@ async def test_a_killed_service_is_noticed_and_started_again(stack: StackService
         await until(lambda name=name: state(stack, name) is ServiceState.READY)  # type: ignore[misc]
         assert stack.snapshot.service(name).restarts == 1
         assert stack.snapshot.service(name).pid != status.pid
+    shim, child = stack._services[ServiceName.BEAT].pids if stack._services is not None else (0, 0)
+    os.kill(shim, signal.SIGKILL)
+    await until(lambda: "its watcher, which was killed" in stack.snapshot.service(ServiceName.BEAT).problem)
+    await until(lambda: not psutil.pid_exists(child), within_s=2)
+    await until(lambda: state(stack, ServiceName.BEAT) is ServiceState.READY)
     # The worker has found the broker again: it takes a task.
     await until(lambda: any("Connected to redis" in entry.text for entry in stack.log.entries("worker")))
 
@@ -201,9 +206,8 @@ async def test_demo_traffic_flows_and_stops_with_the_stack(stack: StackService) 
     await stack.set_demo_rate("10/s")
     assert stack.snapshot.demo_rate == "10/s"
     await until(lambda: sum(" received" in entry.text for entry in stack.log.entries("worker")) > 5)
-    traffic = stack._traffic
-    assert traffic is not None
-    processes = tree([traffic.shim_pid or 0])
+    processes = tree(stack._traffic.pids)
+    assert processes
     await stack.stop()
     assert stack.snapshot.demo_rate == "off"
     assert not [process for process in processes if is_alive(process)]
@@ -338,13 +342,14 @@ async def test_a_broken_database_names_the_step_and_the_retry_goes_on(tmp_path: 
 
 
 async def test_a_worker_that_ends_at_once_is_named(tmp_path: Path) -> None:
-    stack = _service(tmp_path / "home")
+    stack = _service(tmp_path / "ho me %41 ü")
     await stack.start_service(ServiceName.BROKER)
     stack.options = WorkerOptions(concurrency="many")  # type: ignore[arg-type]
     with pytest.raises(ConsoleError) as raised:
         await stack.start()
     assert raised.value.title == "Worker did not start"
     assert stack.snapshot.failure is not None
+    assert stack.files.database.exists()
     assert "It does not understand its options" in stack.snapshot.failure.cause
     await stack.aclose()
 
