@@ -101,9 +101,10 @@ class OverviewService:
 
     async def detach(self) -> None:
         """The connection is closed: the numbers stay, marked by their time; nothing needs attention."""
-        await self._tasks.aclose()
         session, history = self._session, self._history
         self._session = self._history = None
+        self._wake.set()
+        await self._tasks.aclose()
         if session is not None and history is not None:
             try:
                 await session.history.run(history.close, timeout_s=2.0)
@@ -167,14 +168,16 @@ class OverviewService:
     # --- Reading -----------------------------------------------------------------------------------------
 
     async def _poll(self, session: Session, history: OverviewHistory) -> None:
-        while True:
+        while self._session is session:
             self._wake.clear()
             span, name = self.snapshot.span, self.snapshot.name
             if self._worth_reading():
                 await self._read(session, history, span, name)
             pause_s = span.every_s if self._visible else HIDDEN_S
             try:
-                await asyncio.wait_for(self._wake.wait(), pause_s)
+                # Not wait_for: under Python 3.11 it swallows a cancellation that meets the wake-up.
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
             except TimeoutError:
                 pass
 

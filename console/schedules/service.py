@@ -7,7 +7,8 @@ Two short queries every few seconds tell whether anything changed; only then are
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -38,9 +39,14 @@ from console.schedules.model import (
 )
 from console.schedules.routing import queue_for
 
+log = logging.getLogger(__name__)
+
 VISIBLE_S = 5.0
 HIDDEN_S = 30.0
 ASK_WORKER_S = 60.0
+SETTLE_S = 0.4
+"""How long after a change to look whether beat, which was just noting a run, has written over it."""
+TRIES = 3
 AT_ONCE = 1_000
 """More rows than this are shown before their next runs are worked out, in portions of this many."""
 
@@ -85,6 +91,7 @@ class ScheduleService:
         self._fingerprint: Fingerprint | None = None
         self._changes: dict[int, Change] = {}
         self._undoable: tuple[Switched, ...] = ()
+        self._writing = asyncio.Lock()
         self._worker: WorkerSettings | None = None
         self._asked_worker_s = float("-inf")
         runner.changed.connect(lambda subjects: self.refresh() if Subject.SCHEDULES in subjects else None)
@@ -102,10 +109,11 @@ class ScheduleService:
 
     async def detach(self) -> None:
         """The connection is closed: stop reading; the rows stay, marked by their time."""
-        await self._tasks.aclose()
         session, tables = self._session, self._tables
         self._session = self._tables = None
         self._undoable = ()
+        self._wake.set()
+        await self._tasks.aclose()
         if session is not None and tables is not None:
             try:
                 await session.database.run(tables.close, timeout_s=2.0)
@@ -134,7 +142,7 @@ class ScheduleService:
     # --- Reading -----------------------------------------------------------------------------------------
 
     async def _poll(self, session: Session) -> None:
-        while True:
+        while self._session is session:
             self._wake.clear()
             try:
                 await self._look(session)
@@ -142,7 +150,9 @@ class ScheduleService:
                 self._publish(replace(self.snapshot, error=error))
             self._ask_worker(session)
             try:
-                await asyncio.wait_for(self._wake.wait(), VISIBLE_S if self._visible else HIDDEN_S)
+                # Not wait_for: under Python 3.11 it swallows a cancellation that meets the wake-up.
+                async with asyncio.timeout(VISIBLE_S if self._visible else HIDDEN_S):
+                    await self._wake.wait()
             except TimeoutError:
                 pass
 
@@ -241,10 +251,15 @@ class ScheduleService:
             target=", ".join(names),
             danger=Danger.SAFE,
             verb=word,
-            run=lambda: self._switch(ids, enabled=enabled),
+            run=lambda: self._in_turn(lambda: self._switch(ids, enabled=enabled)),
             changes=frozenset({Subject.SCHEDULES}),
             undo=self.start_undo,
         )
+
+    async def _in_turn(self, write: Callable[[], Awaitable[str]]) -> str:
+        """One change after the other: the second look of a switch must not meet its own undo."""
+        async with self._writing:
+            return await write()
 
     async def _switch(self, ids: Sequence[int], *, enabled: bool) -> str:
         session, tables = self._ready()
@@ -256,7 +271,32 @@ class ScheduleService:
         now = self._clock.now()
         for row in switched:
             self._changes[row.id] = Change(enabled, now, row.total_run_count)
+        self.refresh()
+        await self._make_sure(session, tables, [row.id for row in switched], enabled=enabled)
         return f"{word} {_named([row.name for row in switched])}; beat takes the change within 5 s"
+
+    async def _make_sure(
+        self, session: Session, tables: ScheduleTables, ids: Sequence[int], *, enabled: bool
+    ) -> None:
+        """Write again what beat has written over.
+
+        Beat notes a run by reading the row and saving all of its columns (django-celery-beat 2.9,
+        `ModelEntry.save`): a change that falls between the two is lost, without an error for anybody.
+        Raises `ConsoleError` when it is lost again and again.
+        """
+        for _ in range(TRIES):
+            await asyncio.sleep(SETTLE_S)
+            lost = await session.database.run(lambda: tables.set_enabled(ids, enabled=enabled))
+            if not lost:
+                return
+            log.info("beat wrote over the change of %s; written again", ", ".join(row.name for row in lost))
+        raise ConsoleError(
+            "Beat writes over the change",
+            detail="It notes its runs so often that the change is lost each time.",
+            remedy="Try again, or stop beat for a moment.",
+            cause=Cause.CONFLICT,
+            retryable=True,
+        )
 
     @property
     def can_undo(self) -> bool:
@@ -271,7 +311,7 @@ class ScheduleService:
             target=", ".join(row.name for row in switched),
             danger=Danger.SAFE,
             verb="Undo",
-            run=lambda: self._undo(switched),
+            run=lambda: self._in_turn(lambda: self._undo(switched)),
             changes=frozenset({Subject.SCHEDULES}),
         )
 
@@ -288,6 +328,9 @@ class ScheduleService:
             if row.name in names:
                 self._changes[row.id] = Change(row.was_enabled, now, row.total_run_count)
         self._undoable = ()
+        self.refresh()
+        done = [row.id for row in switched if row.name in names]
+        await self._make_sure(session, tables, done, enabled=switched[0].was_enabled)
         left = len(switched) - len(names)
         if not names:
             raise ConsoleError(

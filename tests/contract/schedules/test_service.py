@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -17,7 +18,8 @@ from console.core.connection import ConnectionInfo, Environment, LinkState, Mode
 from console.core.errors import Cause
 from console.core.notices import NoticeBoard
 from console.core.operations import Confirmation, Operation, OperationRunner
-from console.schedules.model import NextState, ScheduleView, WorkerSettings
+from console.schedules.gateway import ScheduleTables, open_tables
+from console.schedules.model import NextState, ScheduleView, Switched, WorkerSettings
 from console.schedules.service import ScheduleService
 from tests.contract.schedules.databases import Database
 from tests.valkey import ValkeyServer
@@ -211,3 +213,41 @@ async def test_a_connection_without_a_schedules_database(world: World) -> None:
     world.session.schedules_url = None
     world.service.attach(world.session)
     assert not world.service.snapshot.configured
+
+
+class OvertakenByBeat:
+    """The real tables, except that beat saves a row it has read before each of the first `times` changes."""
+
+    def __init__(self, tables: ScheduleTables, database: Database, times: int) -> None:
+        self._tables = tables
+        self._database = database
+        self._left = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tables, name)
+
+    def set_enabled(self, ids: Sequence[int], *, enabled: bool) -> tuple[Switched, ...]:
+        switched = self._tables.set_enabled(ids, enabled=enabled)
+        if self._left and switched:
+            self._left -= 1
+            sql = "UPDATE django_celery_beat_periodictask SET enabled = %s, total_run_count = 1"
+            self._database.execute(sql, not enabled)
+        return switched
+
+
+@pytest.mark.parametrize(("times", "kept"), [(1, True), (9, False)])
+async def test_what_beat_writes_over_is_written_again(
+    world: World, sqlite: Database, times: int, kept: bool
+) -> None:
+    key = sqlite.task("flush", interval_id=sqlite.interval(1))
+    world.service._make_tables = lambda url: cast(
+        ScheduleTables, OvertakenByBeat(open_tables(url), sqlite, times)
+    )
+    world.service.attach(world.session)
+    await world.until(lambda: "flush" in world.rows())
+
+    assert await world.runner.run(world.service.switch([key], enabled=False)) is kept
+
+    assert bool(sqlite.row(key)["enabled"]) is not kept
+    if not kept:
+        assert world.notices.notices[-1].text == "Beat writes over the change"

@@ -94,6 +94,7 @@ async def test_the_check_box_is_an_operation_with_undo(qtbot: QtBot) -> None:
         table(world).check_toggled.emit("1", False)
         await world.until(lambda: cells(world, "1")["next"] == "–")
         await world.until(button(world, "Undo").isEnabled)
+        await world.until(lambda: bool(world.notices.notices))
         assert world.notices.notices[-1].text.startswith("Disabled Flush counters")
         press(button(world, "Undo"))
         await world.until(lambda: cells(world, "1")["next"] != "–")
