@@ -95,7 +95,7 @@ def worker_row(row: WorkerRow, *, shown: str, silent: bool, now: datetime, zone:
                 shown,
                 tooltip=_tooltip(row),
                 copy=row.hostname,
-                badge=("No answer", "warning", "triangle-alert") if silent else None,
+                badge=_badge(row, silent=silent),
             ),
             "state": Cell(row.state.value, sort=list(WorkerState).index(row.state)),
             "active": _number(row.active),
@@ -154,6 +154,14 @@ def summary_text(snapshot: WorkersSnapshot) -> str:
     beats = len(snapshot.beats)
     beat = "" if not beats else ", beat answers" if beats == 1 else f", {beats} beats answer"
     return f"{snapshot.online} of {len(snapshot.rows)} online{beat}"
+
+
+def _badge(row: WorkerRow, *, silent: bool) -> tuple[str, str, str | None] | None:
+    if row.state is WorkerState.OFFLINE:
+        return None
+    if silent:
+        return ("No answer", "warning", "triangle-alert")
+    return ("No task events", "warning", "bell-off") if row.task_events is False else None
 
 
 def _tooltip(row: WorkerRow) -> str:

@@ -22,11 +22,16 @@ from console.workers.model import (
 
 RETRY_S = 1.0
 RETRY_MOST_S = 60.0
+EVENTS_LATE_S = 5.0
+"""A task event that has not arrived so long after the heartbeat that tells of its task will not come."""
 
 
 @dataclass(slots=True)
 class Known:
-    """One worker: its last heartbeat, when that came, what it said of itself, when to ask it again."""
+    """One worker: its last heartbeat, when that came, what it said of itself, when to ask it again.
+
+    `worked_s` is when a heartbeat first told of a task that it had processed since we follow it.
+    """
 
     hostname: str
     seen: WorkerSeen | None = None
@@ -34,6 +39,7 @@ class Known:
     state: WorkerState = WorkerState.OFFLINE
     placed: bool = False
     answered: bool = False
+    worked_s: float | None = None
     inspected: Inspected = field(default_factory=Inspected)
     wanted_at_s: float | None = None
     retry_s: float = RETRY_S
@@ -91,9 +97,11 @@ class Roster:
                 known.heard_s = now_s
             if seen.online and (before is None or not before.online or before.pid != seen.pid):
                 if before is not None:
-                    known.inspected = Inspected()
+                    known.inspected, known.worked_s = Inspected(), None
                 known.want(now_s)
                 appeared = True
+            elif known.worked_s is None and before is not None and _worked(before, seen):
+                known.worked_s = now_s
             known.seen = seen
         return appeared
 
@@ -117,12 +125,20 @@ class Roster:
         return changed
 
     def rows(
-        self, *, now_s: float, failed: Mapping[str, int] | None, heard_tasks_of: Collection[str]
+        self,
+        *,
+        now_s: float,
+        failed: Mapping[str, int] | None,
+        heard: Collection[str],
+        heard_s: float | None,
     ) -> tuple[WorkerRow, ...]:
-        """The workers by name, without those that have been silent for an hour."""
+        """The workers by name, without those that have been silent for an hour.
+
+        `heard` are workers whose task events had arrived at `heard_s`; None is that nobody knows.
+        """
         now_s = now_s if self.frozen_at_s is None else self.frozen_at_s
         return tuple(
-            _row(known, failed, heard_tasks_of)
+            _row(known, failed, _sends_events(known, heard, heard_s))
             for known in sorted(self, key=lambda one: one.hostname)
             if _shown(known, now_s)
         )
@@ -146,12 +162,22 @@ def _shown(known: Known, now_s: float) -> bool:
     return now_s - known.heard_s <= FORGOTTEN_AFTER_S
 
 
-def _row(known: Known, failed: Mapping[str, int] | None, heard_tasks_of: Collection[str]) -> WorkerRow:
+def _worked(before: WorkerSeen, seen: WorkerSeen) -> bool:
+    return before.processed is not None and seen.processed is not None and seen.processed > before.processed
+
+
+def _sends_events(known: Known, heard: Collection[str], heard_s: float | None) -> bool | None:
+    """Whether task events come: not, if it worked and none was heard. None is that nobody can tell."""
+    if known.inspected.task_events or known.hostname in heard:
+        return True
+    if known.worked_s is None or heard_s is None:
+        return None
+    return False if heard_s - known.worked_s >= EVENTS_LATE_S else None
+
+
+def _row(known: Known, failed: Mapping[str, int] | None, task_events: bool | None) -> WorkerRow:
     seen, inspected = known.seen, known.inspected
     live = known.state is not WorkerState.OFFLINE
-    events = inspected.task_events
-    if events is None and known.hostname in heard_tasks_of:
-        events = True
     return WorkerRow(
         hostname=known.hostname,
         state=known.state,
@@ -163,7 +189,7 @@ def _row(known: Known, failed: Mapping[str, int] | None, heard_tasks_of: Collect
         load=seen.load if seen is not None and live else (),
         queues=inspected.queues,
         last_heartbeat=None if seen is None else seen.last_heartbeat,
-        task_events=events,
+        task_events=task_events,
         autoscale=inspected.autoscale,
         pid=inspected.pid if seen is None or seen.pid is None else seen.pid,
         software="" if seen is None else seen.software,

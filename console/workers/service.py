@@ -34,7 +34,7 @@ from console.workers.model import (
 )
 from console.workers.operations import WorkerOperations
 from console.workers.replies import listing_rows
-from console.workers.roster import Known, Roster
+from console.workers.roster import EVENTS_LATE_S, Known, Roster
 from console.workers.task_history import SeenInHistory, SqliteWorkerHistory, WorkerHistory
 
 TICK_S = 1.0
@@ -221,12 +221,9 @@ class WorkersService:
             self._publish()
 
     async def _read_history(self, session: Session) -> None:
-        """Who failed how often, and who sends task events: when the history moved and somebody looks."""
-        history, read = self._history, self._history_read
-        if history is None or not (self._visible or read is None) or self._history_change < 0:
-            return
-        now_s = self._clock.monotonic_s()
-        if read is not None and (read[1] == self._history_change or now_s - read[0] < HISTORY_S):
+        """Who failed how often, and who sends task events: when that may have changed and matters."""
+        history, now_s = self._history, self._clock.monotonic_s()
+        if history is None or self._history_change < 0 or not self._history_is_due(now_s):
             return
         self._history_read = (now_s, self._history_change)
         names = [known.hostname for known in self._roster]
@@ -235,6 +232,22 @@ class WorkersService:
             self._seen_in_history = await session.history.run(lambda: history.seen(names, since=since))
         except ConsoleError:  # no history: unknown, not none
             self._seen_in_history = None
+
+    def _history_is_due(self, now_s: float) -> bool:
+        if self._history_read is None:
+            return True
+        read_s, change = self._history_read
+        if now_s - read_s < HISTORY_S:
+            return False
+        rows = self.snapshot.rows
+        if change != self._history_change:
+            return self._visible or any(row.task_events is False for row in rows)
+        # A worker that works and is not known to send events: silence in the history is the answer.
+        return any(row.task_events is None and self._worked_since(row.hostname, read_s) for row in rows)
+
+    def _worked_since(self, hostname: str, read_s: float) -> bool:
+        known = self._roster.get(hostname)
+        return known is not None and known.worked_s is not None and read_s - known.worked_s < EVENTS_LATE_S
 
     # Questions.
 
@@ -304,7 +317,8 @@ class WorkersService:
             rows=self._roster.rows(
                 now_s=now_s,
                 failed=None if history is None else history.failed,
-                heard_tasks_of=() if history is None else history.heard,
+                heard=() if history is None else history.heard,
+                heard_s=None if history is None or self._history_read is None else self._history_read[0],
             ),
             as_of=as_of,
             error=self._inspection.error,

@@ -157,8 +157,11 @@ def seen(
     interval_s: float = 2.0,
     active: int | None = 0,
     pid: int = 100,
+    processed: int = 7,
 ) -> WorkerSeen:
-    return WorkerSeen(hostname, online, at, interval_s, active, 7, (0.5, 0.4, 0.3), pid, "py-celery 5.7.0")
+    return WorkerSeen(
+        hostname, online, at, interval_s, active, processed, (0.5, 0.4, 0.3), pid, "py-celery 5.7.0"
+    )
 
 
 def summary(

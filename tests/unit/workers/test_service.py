@@ -125,6 +125,26 @@ async def test_failures_and_task_events_come_from_the_history(world: World) -> N
     assert (world.row(ONE).task_events, world.row(TWO).task_events) == (True, None)
 
 
+async def test_who_works_unheard_sends_no_task_events(world: World) -> None:
+    world.history.failed = {}
+    await world.connect()
+
+    def beat(processed: int) -> None:
+        hearts = (seen(name, world.clock.now(), processed=processed) for name in (ONE, TWO))
+        world.service.on_summary(summary(*hearts))
+
+    await until(lambda: world.service._history_read is not None)
+    beat(8)
+    assert world.row().task_events is None, "its events may still be on their way"
+    world.history.heard = {TWO}
+    world.clock.pass_s(5)
+    beat(9)
+    await until(lambda: world.row(TWO).task_events is True)
+    assert world.row(ONE).task_events is False
+    assert await world.runner.run(world.service.operations.enable_events(ONE))
+    assert world.row(ONE).task_events is True
+
+
 async def test_nothing_is_known_before_anything_is_heard(world: World) -> None:
     world.service.attach(world.session)
     assert world.service.snapshot.online is None
