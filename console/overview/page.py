@@ -256,7 +256,10 @@ class OverviewPage(Page):
             self._names_stack.show_loading()
         else:
             lately = snapshot.span.words.removeprefix("1 ")
-            self._no_names.set("list-checks", "No tasks yet", f"No task ended in the last {lately}.")
+            reason = (
+                f"No task ended in the last {lately}." if snapshot.read else "Connect to see how tasks do."
+            )
+            self._no_names.set("list-checks", "No tasks yet", reason)
             self._names_stack.show_empty(self._no_names)
 
     def _show_attention(self) -> None:

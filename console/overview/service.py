@@ -36,6 +36,7 @@ from console.overview.model import (
 )
 
 HIDDEN_S = 30.0
+FIRST_HEARTBEAT_S = 10.0
 WAITING_EVERY_S = 5.0
 WAITING_KEPT = 60
 
@@ -81,6 +82,8 @@ class OverviewService:
         self._visible = False
         self._schedules: SchedulesSeen | None = None
         self._stream: StreamSeen | None = None
+        self._told_workers: WorkersSeen | None = None
+        self._attached_s = 0.0
         self._change: int | None = None
         self._read_change: tuple[int | None, int] | None = None
         self._waiting: deque[float] = deque(maxlen=WAITING_KEPT)
@@ -94,6 +97,8 @@ class OverviewService:
         self._history = self._make_history(session.history_file)
         self._wake = asyncio.Event()
         self._schedules = self._stream = self._change = self._read_change = None
+        self._told_workers = None
+        self._attached_s = self._clock.monotonic_s()
         self._waiting.clear()
         before = self.snapshot
         self._publish(OverviewSnapshot(attached=True, span=before.span, offer_stack=before.offer_stack))
@@ -142,8 +147,17 @@ class OverviewService:
             self._judge()
 
     def on_workers(self, workers: WorkersSeen) -> None:
-        if self._session is not None and workers != self.snapshot.workers:
-            self._judge(workers=workers)
+        """Workers by state. None at all is believed only after a while: the first heartbeats take seconds."""
+        self._told_workers = workers
+        self._believe_workers()
+
+    def _believe_workers(self) -> None:
+        told = self._told_workers
+        young = self._clock.monotonic_s() - self._attached_s < FIRST_HEARTBEAT_S
+        if self._session is None or told is None or (young and not told.known):
+            return
+        if told != self.snapshot.workers:
+            self._judge(workers=told)
 
     def on_queues(self, queues: QueuesSeen) -> None:
         if self._session is None:
@@ -170,6 +184,7 @@ class OverviewService:
     async def _poll(self, session: Session, history: OverviewHistory) -> None:
         while self._session is session:
             self._wake.clear()
+            self._believe_workers()
             span, name = self.snapshot.span, self.snapshot.name
             if self._worth_reading():
                 await self._read(session, history, span, name)

@@ -128,11 +128,10 @@ class NextRun:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Enabled or disabled through this console at `when`; `runs_before` is the row's run count then."""
+    """Enabled or disabled through this console at `when`."""
 
     enabled: bool
     when: datetime
-    runs_before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +241,6 @@ def interval_words(interval: Interval) -> str:
     if interval.every == 1:
         return f"every {interval.period.removesuffix('s')}"
     return f"every {interval.every:,} {interval.period}"
-
-
-def overdue_s(view: ScheduleView, now: datetime) -> float | None:
-    """How long ago the row should have run, seconds; None when it is not overdue."""
-    if view.next_run.state is not NextState.OVERDUE or view.next_run.at is None:
-        return None
-    return (now - view.next_run.at).total_seconds()
 
 
 def change_text(view: ScheduleView, now: datetime) -> str:

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 VISIBLE_S = 5.0
 HIDDEN_S = 30.0
 ASK_WORKER_S = 60.0
+OUTAGE = "schedules database"
 SETTLE_S = 0.4
 """How long after a change to look whether beat, which was just noting a run, has written over it."""
 TRIES = 3
@@ -146,7 +147,10 @@ class ScheduleService:
             self._wake.clear()
             try:
                 await self._look(session)
+                self._notices.withdraw(OUTAGE)
             except ConsoleError as error:
+                if self.snapshot.rows is not None and not self._visible:
+                    self._notices.post_error(error, key=OUTAGE)  # who looks at the page has its banner
                 self._publish(replace(self.snapshot, error=error))
             self._ask_worker(session)
             try:
@@ -270,7 +274,7 @@ class ScheduleService:
             return f"{word} already"
         now = self._clock.now()
         for row in switched:
-            self._changes[row.id] = Change(enabled, now, row.total_run_count)
+            self._changes[row.id] = Change(enabled, now)
         self.refresh()
         await self._make_sure(session, tables, [row.id for row in switched], enabled=enabled)
         return f"{word} {_named([row.name for row in switched])}; beat takes the change within 5 s"
@@ -326,7 +330,7 @@ class ScheduleService:
         now = self._clock.now()
         for row in switched:
             if row.name in names:
-                self._changes[row.id] = Change(row.was_enabled, now, row.total_run_count)
+                self._changes[row.id] = Change(row.was_enabled, now)
         self._undoable = ()
         self.refresh()
         done = [row.id for row in switched if row.name in names]

@@ -20,7 +20,7 @@ from console.core.notices import NoticeBoard
 from console.core.operations import Confirmation, Operation, OperationRunner
 from console.schedules.gateway import ScheduleTables, open_tables
 from console.schedules.model import NextState, ScheduleView, Switched, WorkerSettings
-from console.schedules.service import ScheduleService
+from console.schedules.service import OUTAGE, ScheduleService
 from tests.contract.schedules.databases import Database
 from tests.valkey import ValkeyServer
 
@@ -204,9 +204,11 @@ async def test_a_database_that_goes_away_keeps_its_rows(world: World, sqlite: Da
     await world.until(lambda: world.service.snapshot.error is not None)
     assert "flush" in world.rows()
     assert world.service.snapshot.as_of == seen
+    assert [notice.key for notice in world.notices.notices] == [OUTAGE]
     sqlite.path.with_suffix(".away").rename(sqlite.path)
     world.service.refresh()
     await world.until(lambda: world.service.snapshot.error is None)
+    assert world.notices.notices == []
 
 
 async def test_a_connection_without_a_schedules_database(world: World) -> None:

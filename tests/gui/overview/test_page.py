@@ -184,3 +184,16 @@ async def test_after_the_connection_is_closed_nothing_is_claimed(qtbot: QtBot) -
 
 def summary(change: int) -> CollectorSummary:
     return CollectorSummary(CollectorState.READING, change, 0, 0.0, None, 0, {}, ())
+
+
+async def test_no_worker_is_believed_only_after_a_while(qtbot: QtBot) -> None:
+    async with World() as world:
+        world.service.attach(world.session)
+        world.service.on_queues(QueuesSeen(7))
+        world.service.on_workers(WorkersSeen())
+        assert world.service.snapshot.workers is None
+        assert world.service.snapshot.attention == ()
+        world.clock.at += timedelta(seconds=11)
+        world.page.refresh()
+        await world.until(lambda: len(table(world, "Attention").rows()) == 1)
+        assert "0" in cards(world)["Workers online"]

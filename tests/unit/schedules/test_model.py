@@ -65,8 +65,8 @@ def test_search_needs_every_word() -> None:
 
 
 def test_only_what_was_seen_is_said_of_beat() -> None:
-    enabled = Change(enabled=True, when=NOON, runs_before=0)
-    disabled = Change(enabled=False, when=NOON, runs_before=0)
+    enabled = Change(enabled=True, when=NOON)
+    disabled = Change(enabled=False, when=NOON)
     quiet, ran = schedule(last_run_at=None), schedule(last_run_at=NOON + 2 * SECOND)
     late = schedule(last_run_at=NOON + 30 * SECOND)
     soon, later = NOON + 3 * SECOND, NOON + 40 * SECOND
