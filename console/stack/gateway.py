@@ -16,8 +16,8 @@ import shutil
 import socket
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -114,13 +114,15 @@ class LocalMachine:
 
     def worker_answers(self, address: BrokerAddress, node: str) -> bool:
         """Whether the worker answers a ping."""
-        with _Control(address) as control:
-            return bool(control.ping(destination=[node], timeout=PING_TIMEOUT_S))
+        with _control(address) as (control, connection):
+            return bool(control.ping(destination=[node], timeout=PING_TIMEOUT_S, connection=connection))
 
     def active_tasks(self, address: BrokerAddress, node: str) -> list[str] | None:
         """The ids of the tasks the worker runs now; None when it does not say."""
-        with _Control(address) as control:
-            inspect = control.inspect(destination=[node], timeout=PING_TIMEOUT_S)
+        with _control(address) as (control, connection):
+            inspect = control.inspect(
+                destination=[node], timeout=PING_TIMEOUT_S, limit=1, connection=connection
+            )
             answer = inspect.active(safe=True)
         if not answer:
             return None
@@ -128,21 +130,23 @@ class LocalMachine:
 
     def send_first_task(self, address: BrokerAddress) -> str:
         """Send the welcome mail of a demo user; returns the task's id."""
+        import redis
+        from kombu.exceptions import OperationalError
+
         from console.broker.session import make_celery_app
 
         app = make_celery_app(address)
         app.conf.task_send_sent_event = True
         try:
-            sent = app.send_task(
-                FIRST_TASK, args=(self._a_user(),), queue=FIRST_TASK_QUEUE, ignore_result=False
-            )
-            return str(sent.id)
-        except Exception as error:
+            with app.connection_for_write() as connection:
+                sent = app.send_task(
+                    FIRST_TASK, args=(self._a_user(),), queue=FIRST_TASK_QUEUE, connection=connection
+                )
+        except (OSError, redis.RedisError, OperationalError) as error:
             raise ConsoleError(
-                "The first task could not be sent", detail=str(error), cause=Cause.OTHER, retryable=True
+                "The first task could not be sent", detail=str(error), cause=Cause.UNREACHABLE, retryable=True
             ) from error
-        finally:
-            app.close()
+        return str(sent.id)
 
     def _a_user(self) -> int:
         return int(self._one("SELECT id FROM shop_user ORDER BY id LIMIT 1") or 1)
@@ -322,33 +326,29 @@ class LocalMachine:
         return True
 
 
-class _Control:
-    """Celery's remote control for one question: no connection and no reply key stays behind."""
+@contextmanager
+def _control(address: BrokerAddress) -> Iterator[tuple[Any, Any]]:
+    """Celery's remote control with a connection of its own for one question.
 
-    def __init__(self, address: BrokerAddress) -> None:
-        from console.broker.session import make_celery_app
+    Celery's pools are shared by all applications of a process with the same broker and outlive them; this
+    way no connection and no reply key stays behind.
+    """
+    import redis
+    from kombu.exceptions import OperationalError
 
-        self._app = make_celery_app(address)
+    from console.broker.session import make_celery_app
 
-    def __enter__(self) -> Any:
-        return self._app.control
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        import redis
-        from kombu.exceptions import OperationalError
-
-        try:
-            oid = self._app.control.mailbox.oid
-            with self._app.connection_for_write() as connection:
-                connection.default_channel.client.delete(f"{oid}.reply.celery.pidbox")
-        except (OSError, redis.RedisError, OperationalError):
-            log.debug("The reply key could not be deleted: the broker is away")
-        finally:
-            self._app.close()
-        if isinstance(error, (OSError, redis.RedisError, OperationalError)):
-            raise ConsoleError(
-                "Broker cannot be reached", detail=str(error), cause=Cause.UNREACHABLE, retryable=True
-            ) from error
+    app = make_celery_app(address)
+    app.control.mailbox.producer_pool = None  # or it would publish through a pooled connection
+    try:
+        with app.connection_for_write() as connection:
+            yield app.control, connection
+            key = f"{app.control.mailbox.oid}.reply.celery.pidbox"
+            connection.default_channel.client.delete(key)
+    except (OSError, redis.RedisError, OperationalError) as error:
+        raise ConsoleError(
+            "Broker cannot be reached", detail=str(error), cause=Cause.UNREACHABLE, retryable=True
+        ) from error
 
 
 def _below(pid: int) -> list[int]:

@@ -68,7 +68,8 @@ class LocalStackPage(Page):
         self._log.add_entries(view_model.log_entries())
         view_model.log_added.connect(self._log.add_entries)
         view_model.changed.connect(self._show)
-        view_model.ask_about_tasks = self._ask_about_tasks
+        if view_model.ask_about_tasks is None:
+            view_model.ask_about_tasks = self._ask_about_tasks
         self._ticker = QTimer(self)
         self._ticker.setInterval(_TICK_MS)
         self._ticker.timeout.connect(self._tick)

@@ -133,6 +133,10 @@ class Supervisor:
             self.failure = failure_of(self.recipe.name.value, error)
             self._set(state=ServiceState.FAILED, problem=self.failure.cause)
             raise StartFailedError(self.failure) from error
+        except Exception:
+            await self._end_quickly(process)
+            self._set(state=ServiceState.FAILED, problem="Something went wrong in the console itself")
+            raise
         self._set(state=ServiceState.READY, detail=detail)
 
     async def _bring_up(self, process: KeptProcess) -> str:

@@ -80,6 +80,12 @@ async def test_the_whole_way_up_and_down(stack: StackService) -> None:
     assert listening == ["127.0.0.1"]
     assert password_places(stack, address.password.reveal()) == []
 
+    # The start leaves nothing of its own at the broker: no connection, no reply.
+    assert await stack.active_tasks() == 0
+    client = _client(address)
+    assert [line for line in client.client_list() if line["name"] == "celery-console"] == []
+    assert [key for key in client.scan_iter() if b"reply" in key] == []
+
     # Logs, usage and mail arrive.
     assert any("succeeded in" in entry.text for entry in stack.log.entries("worker"))
     stack.set_visible(True)
