@@ -31,7 +31,7 @@ class TasksSnapshot:
 
     `rows` None: not read yet. `counts` are those of the chips, `pending` counts rows above that are
     held back while the person has scrolled down. `stale` says that events are not being read now;
-    `as_of` is the last instant at which they were.
+    `as_of` is the last instant at which they were. `attached` says that a connection is open.
     """
 
     text: str = ""
@@ -47,6 +47,7 @@ class TasksSnapshot:
     error: ConsoleError | None = None
     stale: bool = False
     live: bool = False
+    attached: bool = False
     reason: str = ""
 
     @property

@@ -218,7 +218,7 @@ class TasksPage(Page):
     def _show_rows(self, now: TasksSnapshot) -> None:
         if now.rows is None:
             self._table.set_rows([])
-            if now.live or now.stale:
+            if now.attached:
                 self._stack.show_loading()
             else:
                 self._stack.show_empty(self._away)

@@ -289,7 +289,14 @@ class TasksService:
         self._at_top = True
         self._count_query = None
         now = self.snapshot
-        self._publish(TasksSnapshot(text=now.text, query=now.query, query_error=now.query_error))
+        self._publish(
+            TasksSnapshot(
+                text=now.text,
+                query=now.query,
+                query_error=now.query_error,
+                attached=self._session is not None,
+            )
+        )
 
     def _publish(self, snapshot: TasksSnapshot) -> None:
         if snapshot != self.snapshot:
@@ -305,7 +312,7 @@ class TasksService:
         if session is None or summary is None:
             return replace(snapshot, live=False)
         live = session.connected and summary.state is CollectorState.READING
-        as_of = self._clock.now() if snapshot.live and not live else snapshot.as_of
+        as_of = self._clock.now() if live or snapshot.live else snapshot.as_of
         waits = summary.state is CollectorState.CONNECTING and not summary.error
         return replace(
             snapshot,
@@ -356,7 +363,6 @@ class TasksService:
         if read.counts is not None:
             self._counted_s, self._count_cost_s = self._clock.monotonic_s(), read.counted_s
             self._count_query = now.query
-        gap = read.gap
         self._publish(
             self._with_line(
                 replace(
@@ -366,8 +372,7 @@ class TasksService:
                     counts=read.counts if read.counts is not None else now.counts,
                     took_ms=read.took_ms if fresh else now.took_ms,
                     pending=read.pending,
-                    gap=gap,
-                    as_of=self._clock.now(),
+                    gap=read.gap,
                     error=None,
                 )
             )
