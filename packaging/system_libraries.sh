@@ -9,7 +9,7 @@ purpose=${1:-run}
 qt_packages="libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0 libxcb-cursor0 libxcb-icccm4
   libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-sync1 libxcb-xfixes0
   libxcb-xkb1 libxkbcommon-x11-0 libx11-xcb1"
-test_packages="xvfb xauth dbus dbus-daemon gnome-keyring at-spi2-core procps"
+test_packages="xvfb xauth dbus dbus-daemon gnome-keyring at-spi2-core procps postgresql"
 
 missing_libraries() {
   # ldd names what the loader would not find; which package holds it is the distribution's business.
@@ -26,6 +26,8 @@ missing_programs() {
   for program in Xvfb xauth dbus-run-session gnome-keyring-daemon; do
     command -v "$program" >/dev/null || echo "$program"
   done
+  # Debian keeps PostgreSQL's programs off PATH.
+  [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || command -v initdb >/dev/null || echo initdb
 }
 
 missing="$(missing_libraries || true) $(missing_programs)"
@@ -47,8 +49,15 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "Installing the system libraries that are missing: $(echo $missing)"
 export DEBIAN_FRONTEND=noninteractive
+no_cluster=/etc/postgresql-common/createcluster.conf
+if [ "$purpose" = test ] && [ ! -e "$no_cluster" ]; then
+  # The tests start servers of their own; the package shall not make and start one for the machine.
+  mkdir -p "${no_cluster%/*}"
+  echo "create_main_cluster = false" > "$no_cluster"
+  trap 'rm -f "$no_cluster"' EXIT
+fi
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends $packages >/dev/null
+apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold $packages >/dev/null
 left="$(missing_libraries || true) $(missing_programs)"
 if [ -n "${left// /}" ]; then
   echo "Still missing after the installation: $(echo $left)" >&2

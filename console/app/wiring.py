@@ -59,10 +59,12 @@ from console.widgets.dialog import set_dialog_host
 from console.widgets.theme import theme
 from console.window.confirm import ConfirmWithDialog
 from console.window.connection_bar import BarState
-from console.window.main_window import MainWindow
+from console.window.main_window import NAV, MainWindow
 from console.workers.page import WorkersPage
 from console.workers.service import WorkersService
 from console.workers.view_model import WorkersViewModel
+
+PAGE_PAUSE_S = 0.05
 
 
 class Console:
@@ -353,6 +355,7 @@ class Console:
         self._show_bar()
         await self.connections.load()
         await self.stack.load()
+        self.tasks.start(self._make_pages(), name="make pages")
         if start_stack:
             self._start_stack()
         if connection:
@@ -361,6 +364,12 @@ class Console:
             return await self._closed
         finally:
             signals.close()
+
+    async def _make_pages(self) -> None:
+        """One page per turn, with room between them: each takes some tens of milliseconds."""
+        for item in NAV:
+            await asyncio.sleep(PAGE_PAUSE_S)
+            self.window.make_page(item.noun)
 
     def _connect_by_name(self, name: str) -> None:
         found = next((one for one in self.connections.connections if one.name == name), None)

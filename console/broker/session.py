@@ -7,6 +7,7 @@ and do their blocking work on its lanes; none of them opens a connection of its 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
 SOCKET_TIMEOUT_S = 5.0
+_app_numbers = itertools.count(1)
 
 
 class Session:
@@ -93,7 +95,7 @@ class Session:
             self._redis.close()
         if self._celery is not None:
             with contextlib.suppress(ConsoleError):
-                await self.control.run(self._celery.close, timeout_s=2.0)
+                await self.control.run(close_celery_app, self._celery, timeout_s=2.0)
         for lane in (self.link, self.control, self.queues, self.database, self.history):
             await lane.aclose(wait_s=0.5)
 
@@ -121,7 +123,11 @@ def make_redis_client(address: BrokerAddress, *, max_connections: int = 2) -> re
 
 
 def make_celery_app(address: BrokerAddress) -> Celery:
-    """A Celery application of our own for `address`, with bounded waits and JSON only."""
+    """A Celery application of our own for `address`, with bounded waits and JSON only.
+
+    kombu keeps one pool of connections per set of options for the whole process, so that closing one
+    application would close another's pool to the same broker: the client name tells them apart.
+    """
     from celery import Celery
 
     app = Celery("celery-console", set_as_current=False)
@@ -134,12 +140,29 @@ def make_celery_app(address: BrokerAddress) -> Celery:
             "socket_timeout": SOCKET_TIMEOUT_S,
             "socket_connect_timeout": SOCKET_TIMEOUT_S,
             "global_keyprefix": address.key_prefix,
-            "client_name": "celery-console",
+            "client_name": f"celery-console-{next(_app_numbers)}",
             "max_connections": 4,
+            # Any consumer of kombu's hands back what others hold for longer than ITS timeout, whoever's
+            # message it is; the console reads replies only and must never do that.
+            "visibility_timeout": 10**9,
         },
         accept_content=["json"],
         task_serializer="json",
+        task_send_sent_event=True,
         result_backend="disabled://",
         enable_utc=True,
     )
     return app
+
+
+def close_celery_app(app: Celery) -> None:
+    """Close the connections of `app`, which its own `close` leaves to the process. Blocking."""
+    from kombu import pools
+
+    key = app.connection_for_write()
+    for group in (pools.producers, pools.connections):
+        if key in group:
+            pool = group[key]
+            del group[key]
+            pool.force_close_all()
+    app.close()

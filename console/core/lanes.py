@@ -87,7 +87,9 @@ class Lane:
         self._start_threads()
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         try:
-            value: T = await asyncio.wait_for(asyncio.shield(job.future), limit_s)
+            # Not wait_for: on Python 3.11 it swallows a cancellation that meets the result.
+            async with asyncio.timeout(limit_s):
+                value: T = await asyncio.shield(job.future)
         except TimeoutError:
             if job.future.done():
                 raise

@@ -21,4 +21,4 @@ def local_zone() -> ZoneInfo:
 @cache
 def local_zone_name() -> str:
     """Its name for people, such as Asia/Kolkata."""
-    return local_zone().key
+    return local_zone().key.removeprefix("Etc/")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QWidget
 
 from console.core.connection import Environment, LinkState
 from console.widgets.badge import EnvironmentBadge, StateLabel
-from console.widgets.fields import Select
 from console.widgets.icons import draw_icon, logo_pixmap
 from console.widgets.label import Text
 from console.widgets.paint import draw_box, draw_text, text_width
@@ -51,9 +51,8 @@ class ConnectionBar(QWidget):
         self._on_red = False
         self._open = False
         self._brand = _Brand(menu)
-        self._chooser = Select(name="Connection")
-        self._chooser.setFixedWidth(212)
-        self._chooser.changed.connect(self.connection_chosen)
+        self._chooser = _Chooser()
+        self._chooser.chosen.connect(self.connection_chosen)
         self._badge = EnvironmentBadge(Environment.DEVELOPMENT.value)
         self._state = StateLabel(LinkState.DISCONNECTED.value)
         self._latency = Text("", role="label", tone="muted")
@@ -78,12 +77,7 @@ class ConnectionBar(QWidget):
     def show_state(self, state: BarState) -> None:
         self._on_red = state.environment is Environment.PRODUCTION
         self._open = state.connected_or_trying
-        self._chooser.set_items(
-            [(key, name) for key, name, _environment in state.connections],
-            dots={key: DOTS[environment] for key, _name, environment in state.connections},
-        )
-        self._chooser.set_current(state.chosen)
-        self._chooser.set_on_red(self._on_red)
+        self._chooser.show_connections(state.connections, state.chosen)
         self._badge.set_environment(state.environment.value, on_red=self._on_red)
         self._state.set_state(state.state.value, ink="on_accent" if self._on_red else None)
         self._state.setToolTip(f"Connection state: {state.state.value}")
@@ -91,7 +85,7 @@ class ConnectionBar(QWidget):
         self._latency.set_text(latency)
         self._latency.set_tone("on_accent" if self._on_red else "muted")
         self._button.set_word("Disconnect" if self._open else "Connect")
-        for widget in (self._brand, self._palette, self._button):
+        for widget in (self._brand, self._chooser, self._palette, self._button):
             widget.on_red = self._on_red
             widget.update()
         self.update()
@@ -149,6 +143,77 @@ class _Brand(QAbstractButton):
         if self.underMouse() or self.hasFocus():
             arrow = "on_accent" if self.on_red else "muted"
             draw_icon(painter, "chevron-down", arrow, x=164, y=16, size=12)
+        painter.end()
+
+
+class _Chooser(QAbstractButton):
+    """The chooser of connections: the dot of the environment, the name, and a menu of all of them.
+
+    A button and no combo box, because Qt gives a combo box its present choice as accessible name.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_red = False
+        self._dot = DOTS[Environment.DEVELOPMENT]
+        self._connections: Sequence[tuple[str, str, Environment]] = ()
+        self._current = ""
+        self._menu = QMenu(self)
+        self._menu.setAccessibleName("Connection")
+        self.setAccessibleName("Connection")
+        self.setFixedSize(212, 28)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        ask_for_ring(self, "button")
+        self.clicked.connect(self._open)
+        repaint_on_change(self)
+
+    def show_connections(self, connections: Sequence[tuple[str, str, Environment]], current: str) -> None:
+        self._connections, self._current = connections, current
+        for key, name, environment in connections:
+            if key == current:
+                self._dot = DOTS[environment]
+                self.setText(name)
+                self.setAccessibleDescription(name)
+                self.setToolTip(name)
+        self.update()
+
+    def _open(self) -> None:
+        self._menu.clear()
+        for key, name, environment in self._connections:
+            action = self._menu.addAction(name)
+            action.setCheckable(True)
+            action.setChecked(key == self._current)
+            action.setToolTip(environment.value)
+            action.triggered.connect(lambda _checked=False, key=key: self.chosen.emit(key))
+        self._menu.setMinimumWidth(self.width())
+        self._menu.popup(self.mapToGlobal(self.rect().bottomLeft()))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._open()
+        else:
+            super().keyPressEvent(event)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        look = theme()
+        painter = QPainter(self)
+        rect = QRectF(self.rect())
+        if self.on_red:
+            draw_box(painter, rect, fill=_over_red(20 if self.underMouse() else 0), border=_over_red(140))
+        else:
+            fill = look.color("hover" if self.underMouse() else "raised")
+            draw_box(painter, rect, fill=fill, border=look.color("border_strong"))
+        dot = _over_red(255) if self.on_red else look.color(self._dot)
+        draw_box(painter, QRectF(8, 10, 8, 8), fill=dot, radius=4)
+        ink = look.color("on_accent" if self.on_red else "text")
+        room = rect.width() - 52
+        name = look.metrics("body").elidedText(self.text(), Qt.TextElideMode.ElideMiddle, room)
+        draw_text(painter, name, role="body", color=ink, x=24, top=0, height=rect.height())
+        arrow = ink if self.on_red else look.color("muted")
+        draw_icon(painter, "chevron-down", arrow, x=rect.width() - 23, y=7)
         painter.end()
 
 

@@ -164,8 +164,13 @@ class MainWindow(QMainWindow):
         if page is None and noun in self._slots:
             page = self._slots[noun].make()
             self._pages[noun] = page
+            page.badge_changed.connect(partial(self.sidebar.set_badge, noun))
             self.stack.addWidget(page)
         return page
+
+    def make_page(self, noun: str) -> None:
+        """Build a page before anybody looks at it, so that its badge tells and the first look is instant."""
+        self._made(noun)
 
     def navigate(self, noun: str, query: str = "") -> None:
         """Implements `core.navigation.Navigate`."""

@@ -56,7 +56,7 @@ class Sidebar(QWidget):
         super().__init__(parent)
         self.setFixedWidth(WIDTH)
         self._list = _NavList(items)
-        self._list.currentItemChanged.connect(self._changed)
+        self._list.went_to.connect(self.chosen)
         self._theme_row = FootRow("Theme", icon="sun", value="System", menu=self._theme_menu())
         keyboard = FootRow("Keyboard", icon="keyboard", key="F1")
         keyboard.clicked.connect(self.keyboard_asked)
@@ -97,10 +97,6 @@ class Sidebar(QWidget):
     def focus_list(self) -> None:
         self._list.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def _changed(self, item: QListWidgetItem | None) -> None:
-        if item is not None and item.data(_NOUN):
-            self.chosen.emit(item.data(_NOUN))
-
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.fillRect(self.rect(), theme().color("bg"))
@@ -109,6 +105,10 @@ class Sidebar(QWidget):
 
 
 class _NavList(QListWidget):
+    """The list itself. `went_to` follows the selection, which is what assistive technology sets."""
+
+    went_to = Signal(str)
+
     def __init__(self, items: list[NavItem]) -> None:
         super().__init__()
         self.setAccessibleName("Pages")
@@ -129,7 +129,16 @@ class _NavList(QListWidget):
             row.setSizeHint(QSize(0, ROW + (SEPARATOR if item.separated else 0)))
             self.addItem(row)
             self._rows[item.noun] = row
+        self.itemSelectionChanged.connect(self._follow)
         repaint_on_change(self.viewport())
+
+    def _follow(self) -> None:
+        if not (selected := self.selectedItems()):
+            return
+        self.blockSignals(True)
+        self.setCurrentItem(selected[-1])
+        self.blockSignals(False)
+        self.went_to.emit(selected[-1].data(_NOUN))
 
     def select(self, noun: str) -> None:
         if noun in self._rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,18 @@ def test_the_qt_free_floors_load_no_qt() -> None:
     modules = qt_free_modules()
     assert len(modules) > 20
     assert loaded_qt("\n".join(f"import {name}" for name in modules)) == []
+
+
+def test_view_models_import_nothing_of_qt_but_qtcore() -> None:
+    files = sorted((ROOT / "console").glob("*/view_model.py"))
+    assert len(files) > 5
+    for file in files:
+        imported = {
+            node.module
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("PySide6")
+        }
+        assert imported <= {"PySide6.QtCore"}, file
 
 
 def test_the_proof_can_fail() -> None:
