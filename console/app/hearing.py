@@ -51,7 +51,11 @@ def schedules_seen(snapshot: ScheduleSnapshot) -> SchedulesSeen:
     """The schedules that beat cannot run."""
     rows = snapshot.rows or ()
     return SchedulesSeen(
-        tuple((view.schedule.name, view.problem.reason) for view in rows if view.problem is not None)
+        tuple(
+            (view.schedule.name, view.problem.reason)
+            for view in rows
+            if view.problem is not None and view.schedule.enabled
+        )
     )
 
 

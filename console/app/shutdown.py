@@ -65,7 +65,8 @@ async def close_all(console: Console) -> None:
 
 async def _ended(name: str, ending: Awaitable[None]) -> None:
     try:
-        await asyncio.wait_for(ending, STEP_S)
+        async with asyncio.timeout(STEP_S):
+            await ending
     except TimeoutError:
         log.warning("%s did not end within %.0f s", name, STEP_S)
     except Exception:

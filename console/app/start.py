@@ -124,6 +124,7 @@ def _show_and_paint(app: QApplication, window: MainWindow) -> None:
     window.installEventFilter(painted)
     QTimer.singleShot(1000, painted, app.exit)
     window.show()
+    window.activateWindow()
     app.exec()
     window.removeEventFilter(painted)
     painted.deleteLater()

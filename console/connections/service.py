@@ -256,7 +256,8 @@ class ConnectionsService:
 
     async def _suspected_within(self, within_s: float) -> bool:
         try:
-            await asyncio.wait_for(self._suspected.wait(), within_s)
+            async with asyncio.timeout(within_s):
+                await self._suspected.wait()
         except TimeoutError:
             return False
         self._suspected.clear()

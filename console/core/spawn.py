@@ -14,6 +14,8 @@ from console.core.errors import ConsoleError
 
 log = logging.getLogger(__name__)
 
+CANCEL_AGAIN_S = 1.0
+
 
 class Tasks:
     """The background tasks of one owner, ended together by `aclose`."""
@@ -47,7 +49,8 @@ class Tasks:
     async def aclose(self) -> None:
         """Cancel what still runs and wait for its end."""
         mine = asyncio.current_task()
-        running = [task for task in self._tasks if task is not mine]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        while running := [task for task in self._tasks if task is not mine]:
+            for task in running:
+                task.cancel()
+            # Once more after a while: a library may swallow a cancellation that meets a result.
+            await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
