@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QAction, QActionGroup
@@ -54,7 +56,7 @@ class LocalStackPage(Page):
             self._header.add_action(button)
         self._banner = Banner()
         self._banner.action_clicked.connect(self._on_banner)
-        self._banner_service: ServiceName | None = None
+        self._banner_does: Callable[[], None] | None = None
         self._start_panel = StartPanel(view_model)
         self._start_panel.connect_pressed.connect(lambda: navigate("connections"))
         self._start_panel.files_pressed.connect(lambda: FilesDialog(self, view_model.stack_folder).open())
@@ -184,18 +186,23 @@ class LocalStackPage(Page):
         )
 
     def _show_banner(self, snapshot: StackSnapshot, now_s: float) -> None:
-        self._banner_service = None
+        self._banner_does = None
         if snapshot.waiting is not None:
             tasks = snapshot.waiting.tasks
             count = "running tasks" if tasks is None else "1 task" if tasks == 1 else f"{tasks} tasks"
             waited_s = int(max(0.0, now_s - snapshot.waiting.since_s))
             self._banner.show_message("info", f"Waiting for {count}, {waited_s} s", action="Force")
+            self._banner_does = self._view_model.force
             return
         failed = [status for status in snapshot.services if status.state is ServiceState.FAILED]
         if failed and snapshot.state is StackState.READY:
             worst = failed[0]
-            self._banner_service = worst.name
             again = "starts again" in worst.problem.lower()
+            self._banner_does = (
+                partial(self._show_log, worst.name.value)
+                if again
+                else partial(self._view_model.act, "Start", worst.name)
+            )
             self._banner.show_message(
                 "warning" if again else "error",
                 f"{worst.name} failed",
@@ -225,16 +232,8 @@ class LocalStackPage(Page):
     # Doing
 
     def _on_banner(self) -> None:
-        if self._view_model.snapshot.waiting is not None:
-            self._view_model.force()
-            return
-        name = self._banner_service
-        if name is None:
-            return
-        if self._view_model.why_not("Start", name) or self._banner.fact() == "":
-            self._show_log(name.value)
-        else:
-            self._view_model.act("Start", name)
+        if self._banner_does is not None:
+            self._banner_does()
 
     def _show_log(self, source: str) -> None:
         self._log.show_source(source)

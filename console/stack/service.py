@@ -49,13 +49,11 @@ from console.stack.services import Services
 from console.stack.steps import StepBoard, failure_of
 from console.stack.supervisor import StartFailedError
 from console.stack.traffic import OFF, DemoTraffic, per_second
+from console.stack.watch import Watch
 
 log = logging.getLogger(__name__)
 
 PORT_TRIES = 3
-SAMPLE_SEEN_S = 2.0
-SAMPLE_UNSEEN_S = 5.0
-SAMPLES = 60
 COLD: StopPlan = (("QUIT", 3.0),)
 WAITING: StopPlan = (("TERM", None),)
 _TASK_ENDED = re.compile(r"Task \S+\[([^\]]+)\] (?:succeeded|raised|retry|failed|rejected|ignored)")
@@ -108,10 +106,14 @@ class StackService:
         self._stopping = asyncio.Lock()
         self._broker_told = False
         self._traffic = DemoTraffic(self.log, self._traffic_ended)
-        self._visible = False
-        self._look = asyncio.Event()
+        self._watch = Watch(
+            machine=self._machine,
+            lane=self._lane,
+            notices=notices,
+            helpers=lambda: self._traffic.pids,
+            on_mail=lambda count: self._update(sent_mail=count),
+        )
         self._announced = False
-        self._noting = False
         self._steps.reset(self.options, None)
         self._announced = False
 
@@ -134,13 +136,11 @@ class StackService:
 
     def set_visible(self, visible: bool) -> None:
         """Whether the page is looked at: usage is then read more often."""
-        self._visible = visible
-        if visible:
-            self._look.set()
+        self._watch.set_visible(visible)
 
     def refresh(self) -> None:
         """Read usage and mail now."""
-        self._look.set()
+        self._watch.look()
 
     async def load(self) -> None:
         """Read the kept worker options; once, at start-up."""
@@ -271,7 +271,7 @@ class StackService:
             raise ConsoleError("Demo traffic needs the broker", remedy="Start the local stack first.")
         self._update(demo_rate=rate)
         await self._traffic.start(services.orders.traffic(per_s))
-        self._note_processes()
+        self._watch.note_processes()
         return f"Demo traffic: {rate}"
 
     async def save_log(self, path: Path) -> int:
@@ -291,6 +291,7 @@ class StackService:
             await asyncio.gather(self._running, return_exceptions=True)
         if self._services is not None:
             await self._stop_all(cold=True)
+        await self._watch.aclose()
         await self._tasks.aclose()
         self.log.close()
         await self._lane.aclose()
@@ -372,10 +373,10 @@ class StackService:
             policy=self._policy,
         )
         services.changed.connect(lambda _: self._announce())
-        services.processes_changed.connect(lambda _: self._note_processes())
+        services.processes_changed.connect(lambda _: self._watch.note_processes())
         services.worker_lines.connect(self._on_worker_lines)
         self._services = services
-        self._tasks.start(self._watch(services), name="watch")
+        self._watch.begin(services)
         self._update(cleaned=cleaned, address_shown=orders.address.shown)
         return services
 
@@ -383,7 +384,7 @@ class StackService:
         services, self._services = self._services, None
         if services is not None:
             await services.aclose()
-        self._look.set()
+        await self._watch.end()
 
     async def _start_one(self, services: Services, name: ServiceName) -> None:
         service = services[name]
@@ -434,7 +435,6 @@ class StackService:
                 for name in reversed(ServiceName):
                     await self._stop_one(services, name, wait_for_tasks=wait_for_tasks, cold=cold)
                 await self._leave_session()
-                await self._lane.run(self._machine.note_running, ())
         self._failure = None
         self._prepared = False
         self._steps.reset(self.options, self._schedules)
@@ -486,47 +486,10 @@ class StackService:
 
     def _traffic_ended(self, outcome: Outcome, last_line: str) -> None:
         self._update(demo_rate=OFF)
-        self._note_processes()
+        self._watch.note_processes()
         if not outcome.clean:
             title = f"Demo traffic {outcome.words}"
             self._notices.post(Level.WARNING, title, detail=last_line, key="stack-traffic")
-
-    # Watching
-
-    async def _watch(self, services: Services) -> None:
-        """Sample what the services use, and count the mail, while this session of the stack lasts."""
-        while self._services is services:
-            self._look.clear()
-            pids = services.child_pids()
-            try:
-                used = await self._lane.run(self._machine.sample, pids, key="sample")
-                mail = await self._lane.run(self._machine.count_mail, key="count mail")
-            except ConsoleError as error:
-                log.info("The stack could not be sampled: %s", error)
-            else:
-                if self._services is services:
-                    services.take_usage(used, SAMPLES)
-                    self._update(sent_mail=mail)
-            try:
-                await asyncio.wait_for(self._look.wait(), SAMPLE_SEEN_S if self._visible else SAMPLE_UNSEEN_S)
-            except TimeoutError:
-                continue
-
-    def _note_processes(self) -> None:
-        """Keep the list of running processes on disk; one write at a time, the last state wins."""
-        if not self._noting:
-            self._noting = True
-            self._tasks.start(self._write_processes(), name="note processes")
-
-    async def _write_processes(self) -> None:
-        await asyncio.sleep(0)
-        self._noting = False
-        pids = [] if self._services is None else self._services.all_pids()
-        pids += self._traffic.pids
-        try:
-            await self._lane.run(self._machine.note_running, pids)
-        except ConsoleError as error:
-            self._notices.post_error(error, key="stack-run-file")
 
     # The snapshot
 

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -344,6 +346,34 @@ async def test_a_broken_database_names_the_step_and_the_retry_goes_on(tmp_path: 
     assert stack.snapshot.state is StackState.READY
     assert stack.snapshot.failure is None
     assert stack.snapshot.service(ServiceName.BROKER).pid == broker
+    await stack.aclose()
+
+
+async def test_a_locked_database_is_named(tmp_path: Path) -> None:
+    stack = _service(tmp_path / "home")
+    with closing(sqlite3.connect(stack.files.database, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ConsoleError, match="The database could not be prepared"):
+            await stack.start()
+    assert stack.snapshot.failure is not None
+    assert stack.snapshot.failure.cause == "Another program holds the database."
+    await stack.aclose()
+
+
+async def test_a_missing_module_is_named(tmp_path: Path) -> None:
+    stack = _service(tmp_path / "home")
+    broken = tmp_path / "broken"
+    (broken / "celery").mkdir(parents=True)
+    (broken / "celery" / "__init__.py").write_text("import no_such_module")
+    await stack.start_service(ServiceName.BROKER)
+    assert stack._services is not None
+    recipe = stack._services[ServiceName.WORKER].recipe
+    order = recipe.order()
+    wrong = replace(order, env={**order.env, "PYTHONPATH": f"{broken}:{order.env['PYTHONPATH']}"})
+    stack._services[ServiceName.WORKER].recipe = replace(recipe, order=lambda: wrong)
+    with pytest.raises(ConsoleError) as raised:
+        await stack.start()
+    assert raised.value.detail == "The Python module no_such_module was not found."
     await stack.aclose()
 
 
