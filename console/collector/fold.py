@@ -274,9 +274,10 @@ class Fold:
         measure = _MEASURES.get(kind)
         if measure is None and kind != STARTED:
             return
-        # A worker whose clock is ahead must not put bars into the future of the charts.
-        minute = int((when if 0.0 < when < received_at + FUTURE_S else received_at) // 60)
+        minute = _minute(when, received_at)
         name = _word(event.name) or task.identity[0] or ""
+        if kind in (FAILED, REJECTED) and self._is_one_end(kind, task, name, received_at):
+            return
         if measure is not None:
             self._minutes[(minute, name, int(measure), -1)] += 1
         if kind == SUCCEEDED and event.runtime is not None and 0.0 <= event.runtime < math.inf:
@@ -290,6 +291,16 @@ class Fold:
                 if since and min(since) > 0.0:
                     wait = max(when - min(since), 0.0)
                     self._minutes[(minute, name, int(Measure.WAIT), bucket_of(wait))] += 1
+
+    def _is_one_end(self, kind: int, task: _Task, name: str, received_at: float) -> bool:
+        """Whether a refusal is the failure that was counted; a refusal counted before it is taken back."""
+        refused = [one for one in task.marks if one[0] == REJECTED and not one[4]]
+        if kind == REJECTED:
+            return bool(refused) and any(one[0] == FAILED for one in task.marks)
+        if refused:
+            minute = _minute(refused[0][1], received_at)
+            self._minutes[(minute, name, int(Measure.OTHER), -1)] -= 1
+        return False
 
     def _row(self, task: _Task, change: int) -> tuple[Any, ...]:
         row = derive(task.marks)
@@ -373,6 +384,11 @@ def _text(text: str | None, limit: int = MAX_TEXT) -> str | None:
 
 def _word(text: str | None) -> str | None:
     return text[:MAX_WORD] if text else None
+
+
+def _minute(when: float, received_at: float) -> int:
+    """The minute of an event; a clock that is ahead must not put bars into the future of the charts."""
+    return int((when if 0.0 < when < received_at + FUTURE_S else received_at) // 60)
 
 
 def _integer(number: int | None) -> int | None:

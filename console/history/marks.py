@@ -112,7 +112,7 @@ def derive(marks: list[Mark]) -> Derived:  # noqa: C901 - one pass, on the hot p
     """
     sent = received = started = math.inf
     last_received = last_started = last_retried = -1.0
-    receipts = starts = retried = cancelled = ends = retries = 0
+    receipts = starts = retried = cancelled = ends = failures = refusals = retries = 0
     end: Mark | None = None
     failure: Mark | None = None
     latest: Mark | None = None
@@ -144,11 +144,14 @@ def derive(marks: list[Mark]) -> Derived:  # noqa: C901 - one pass, on the hot p
                 failure = mark
         else:
             ends += 1
+            failures += kind == FAILED
+            refusals += kind == REJECTED and not mark[4]
             if end is None or _later(mark, end):
                 end = mark
             if kind == FAILED and (failure is None or _later(mark, failure)):
                 failure = mark
-    tries_over = retried + cancelled + ends
+    # Since 5.7 celery says both failed and rejected when a message is refused for good: one end.
+    tries_over = retried + cancelled + ends - min(failures, refusals)
     ended = 0.0
     if end is not None:
         if starts > tries_over and last_started > end[1]:
@@ -238,6 +241,9 @@ def attempts_of(marks: list[Mark]) -> tuple[Attempt, ...]:
         else:
             running = [one for one in tries if one["state"] is TaskState.STARTED]
             here = [one for one in running if one["worker"] == host]
+            if not running and tries and tries[-1]["worker"] == host and receipt is None:
+                tries[-1]["state"] = _END_STATES[kind]  # failed, and then its message was rejected
+                continue
             if not running:
                 tries.append(_a_try(mark, receipt))
                 receipt = None

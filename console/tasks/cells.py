@@ -21,7 +21,7 @@ TASK_COLUMNS = [
     Column("state", "State", width=111, kind="state"),
     Column("task", "Task", stretch=1, kind="name"),
     Column("id", "ID", width=92, kind="id"),
-    Column("worker", "Worker", width=54),
+    Column("worker", "Worker", width=68),
     Column("queue", "Queue", width=77),
     Column("received", "Received", width=76, kind="instant"),
     Column("waited", "Waited", width=54, kind="number"),

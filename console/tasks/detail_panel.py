@@ -232,8 +232,10 @@ def _attempt_line(attempt: Attempt, exception: str | None) -> QWidget:
 
 def _pairs(detail: TaskDetail) -> list[tuple[str, str] | tuple[str, str, str]]:
     row, zone = detail.row, local_zone()
+    module, _, _ = (row.name or "").rpartition(".")
     return [
-        ("Task", row.name or UNKNOWN),
+        ("Task", short_task_name(row.name or UNKNOWN)),
+        ("Module", module or UNKNOWN),
         ("ID", row.id, "mono"),
         ("Worker", row.worker or UNKNOWN),
         ("Worker PID", str(detail.pid) if detail.pid is not None else UNKNOWN),

@@ -262,3 +262,23 @@ def test_a_worker_is_late_by_our_clock_not_by_its_own(tmp_path: Path) -> None:
     reader = Histories(tmp_path / "off").fold([[beat, Event(type="worker-offline", hostname=WEB)]])
     assert not reader.workers()[0].online
     reader.close()
+
+
+def test_failed_and_rejected_of_one_refusal_are_one_end(tmp_path: Path) -> None:
+    """Since 5.7 a worker says both when a task refuses its message for good."""
+    life = [sent(0), received(1), started(2), failed(3), event("task-rejected", 3.01, requeue=False)]
+    for number, events in enumerate((life, life[::-1])):
+        reader = Histories(tmp_path / str(number)).fold([[one] for one in events])
+        detail = reader.detail("t1")
+        minutes = reader.minutes(since_s=600)
+        reader.close()
+        assert detail is not None
+        assert detail.row.state is TaskState.REJECTED
+        assert [one.state for one in detail.attempts] == [TaskState.REJECTED]
+        assert detail.attempts[0].exception == "ValueError('bad')"
+        assert (sum(one.failed for one in minutes), sum(one.other for one in minutes)) == (1, 0)
+
+
+def test_a_message_that_is_requeued_runs_again(tmp_path: Path) -> None:
+    life = [received(1), started(2), event("task-rejected", 3, requeue=True), received(4), started(5)]
+    assert row_of(tmp_path, *life).row.state is TaskState.STARTED
