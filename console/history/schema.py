@@ -119,9 +119,13 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2.0, isolation_level=None
         )
+    except sqlite3.Error as error:
+        raise history_error(error, path) from error
+    try:
         connection.execute("PRAGMA query_only = ON")
         version = _version(connection)
     except sqlite3.Error as error:
+        connection.close()
         raise history_error(error, path) from error
     if version != VERSION:
         connection.close()
