@@ -1,0 +1,26 @@
+"""`make bench [ARGS="first-paint stack collector pages"]`: figures, with the limits they are held to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from tests.bench import collector_bench, collector_pages_bench, first_paint, stack
+
+BENCHES: dict[str, Callable[[], object]] = {
+    "first-paint": first_paint.main,
+    "stack": stack.main,
+    "collector": lambda: collector_bench.main([]),
+    "pages": lambda: collector_pages_bench.main([]),
+}
+
+
+def main(wanted: list[str]) -> int:
+    for name in wanted or list(BENCHES):
+        print(f"== {name}", flush=True)
+        BENCHES[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
