@@ -91,13 +91,13 @@ class Session:
 
     async def aclose(self) -> None:
         """Close the clients and end the lanes' threads."""
-        if self._redis is not None:
-            self._redis.close()
         if self._celery is not None:
             with contextlib.suppress(ConsoleError):
                 await self.control.run(close_celery_app, self._celery, timeout_s=2.0)
         for lane in (self.link, self.control, self.queues, self.database, self.history):
             await lane.aclose(wait_s=0.5)
+        if self._redis is not None:
+            self._redis.close()
 
 
 def make_redis_client(address: BrokerAddress, *, max_connections: int = 2) -> redis.Redis:
@@ -119,7 +119,9 @@ def make_redis_client(address: BrokerAddress, *, max_connections: int = 2) -> re
         retry=None,
         **options,
     )
-    return redis.Redis(connection_pool=pool)
+    # Not `Redis(connection_pool=pool)`, whose `close` would leave the sockets of the pool open.
+    client: redis.Redis = redis.Redis.from_pool(pool)
+    return client
 
 
 def make_celery_app(address: BrokerAddress) -> Celery:
@@ -159,10 +161,10 @@ def close_celery_app(app: Celery) -> None:
     """Close the connections of `app`, which its own `close` leaves to the process. Blocking."""
     from kombu import pools
 
-    key = app.connection_for_write()
+    # Pools are kept under the hash of a connection's options; `key in group` knows nothing of it.
+    key = app.connection_for_write().__eqhash__()
     for group in (pools.producers, pools.connections):
-        if key in group:
-            pool = group[key]
-            del group[key]
+        pool = group.pop(key, None)
+        if pool is not None:
             pool.force_close_all()
     app.close()

@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from console.broker.redis_errors import redis_errors
-from console.broker.session import make_celery_app, make_redis_client
+from console.broker.session import close_celery_app, make_celery_app, make_redis_client
 from console.core.errors import Cause, ConsoleError
 from console.queues.gateway import SEPARATOR, DepthQuestion, Queues, RedisQueues, buckets_of
 from tests.unit.queues.fakes import FakeQueues, envelope
@@ -142,7 +142,7 @@ def test_reads_what_celery_itself_sends(broker: ValkeyServer) -> None:
     app = make_celery_app(broker.address)
     for priority in (0, 5, 9):
         app.send_task("shop.pay", [7], {"key": "k"}, queue="mail", priority=priority, countdown=60)
-    app.close()
+    close_celery_app(app)
     client = make_redis_client(broker.address)
     queues = RedisQueues(lambda: client, broker.address)
     depths = queues.depths(DepthQuestion(queues=("mail",)))

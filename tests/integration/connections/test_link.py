@@ -54,7 +54,8 @@ class Setup:
 
 
 @pytest.fixture
-async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
+async def setup(broker: ValkeyServer, tmp_path: Path) -> AsyncIterator[Setup]:
+    """Without a connection yet. It asks for the broker so that the service is closed before it is counted."""
     home = Home(tmp_path / "home")
     home.prepare()
     clock = SystemClock()

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-import bundled_project.shop
 from console.core.notices import Level
 from console.history.model import TaskState
 from console.resend.model import (
@@ -23,6 +22,7 @@ from console.resend.model import (
 )
 from tests.unit.resend.world import LOCAL, SHOP, detail
 
+SHOP_SOURCE = Path(__file__).parents[3] / "bundled_project" / "shop"
 NUMBER = NumberField("user_id", "User number", "The number of the user.", 1, 5000, "7")
 WELCOME, INVOICE = BUNDLED
 
@@ -68,8 +68,9 @@ def test_recipes_are_offered_on_the_local_stack_only() -> None:
 
 @pytest.mark.parametrize("recipe", BUNDLED, ids=lambda recipe: recipe.id)
 def test_a_bundled_recipe_fits_the_task_that_it_names(recipe: Recipe) -> None:
-    # The project's source is read and not imported: Django stays out of this process.
-    source = Path(*bundled_project.shop.__path__, "tasks.py").read_text()
+    # The project's source is read and not imported: its package names itself in DJANGO_SETTINGS_MODULE,
+    # and every worker that a later test starts would load it.
+    source = (SHOP_SOURCE / "tasks.py").read_text()
     function = next(
         node
         for node in ast.parse(source).body
@@ -79,10 +80,7 @@ def test_a_bundled_recipe_fits_the_task_that_it_names(recipe: Recipe) -> None:
     assert {argument.arg for argument in function.args.args} - {"self"} == set(form(recipe).arguments)
     for answer in recipe.answers:
         assert answer.words.format_map(form(recipe).values)
-        assert (
-            f'"{answer.returned}"'
-            in source + (Path(*bundled_project.shop.__path__, "delivery.py")).read_text()
-        )
+        assert f'"{answer.returned}"' in source + (SHOP_SOURCE / "delivery.py").read_text()
 
 
 def test_the_arguments_are_what_was_typed_what_is_fixed_and_the_key() -> None:
