@@ -54,6 +54,14 @@ def redis_error(error: redis.RedisError, address: BrokerAddress) -> ConsoleError
             cause=Cause.BUSY,
             retryable=True,
         )
+    if isinstance(error, redis.InvalidResponse):
+        return ConsoleError(
+            "The server does not speak Redis's protocol",
+            detail=f"{address.host}:{address.port} answers with something else.",
+            remedy="Check host, port and TLS of the connection.",
+            cause=Cause.UNREACHABLE,
+            retryable=True,
+        )
     if isinstance(error, redis.ConnectionError):
         return _unreachable(address, text)
     return ConsoleError("The broker refused a command", detail=text, cause=Cause.OTHER)

@@ -262,7 +262,7 @@ class Collector:
             events=self._events,
             events_per_s=self._rate(now_s),
             lag_s=self._lag_s,
-            malformed=self._decoder.malformed,
+            malformed=self._decoder.malformed + (0 if self._fold is None else self._fold.skipped),
             counts=dict.fromkeys(TaskState, 0) if self._fold is None else dict(self._fold.counts),
             workers=workers,
             error=self._error,

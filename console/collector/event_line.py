@@ -34,6 +34,8 @@ PONG_WITHIN_S = 5.0
 STOP_WITHIN_S = 1.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
+# A login that is refused is not hammered at: the broker logs each, and may lock the user out.
+LONGEST_REFUSED_PAUSE_S = 30.0
 CLIENT_NAME = "celery-console-events"
 OVERFLOW = "Events came faster than they could be stored"
 
@@ -157,8 +159,10 @@ class EventLine:
             except (OSError, hiredis.HiredisError, _RefusedError) as error:
                 self._put(Lost(self._now(), "The broker could not be reached", self._in_words(error)))
                 self._close()
+                refused = isinstance(error, _RefusedError)
+                pause_s = max(pause_s, LONGEST_PAUSE_S) if refused else min(pause_s, LONGEST_PAUSE_S)
                 self._stop.wait(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                pause_s = min(pause_s * 2, LONGEST_REFUSED_PAUSE_S if refused else LONGEST_PAUSE_S)
                 continue
             pause_s = FIRST_PAUSE_S
             self._put(Subscribed(self._now(), reader))
@@ -248,6 +252,8 @@ class EventLine:
         kind: Any = redis.ConnectionError
         if isinstance(error, _RefusedError):
             kind = redis.exceptions.NoPermissionError if text.startswith("NOPERM") else redis.ResponseError
+        elif isinstance(error, hiredis.HiredisError):
+            kind = redis.InvalidResponse
         elif isinstance(error, TimeoutError):
             kind = redis.TimeoutError
         elif isinstance(error, OSError):

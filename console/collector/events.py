@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import math
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 LOGGED_MALFORMED = 20
 SHOWN_CHARACTERS = 120
+MAX_DIGITS = 300
 JSON_CONTENT = "application/json"
 
 
@@ -172,12 +174,23 @@ class EventDecoder:
 
 
 def _lenient(body: bytes) -> Any:
-    """`body` by Python's own JSON reader, which knows the NaN and Infinity that Python writes."""
-    return json.loads(body.decode("utf-8"), parse_constant=lambda _: None)
+    """`body` by Python's own JSON reader, which knows what Python writes. Senseless numbers become None."""
+    text = body.decode("utf-8", "replace")
+    return json.loads(text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_sensible)
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _sensible(digits: str) -> int | None:
+    return int(digits) if len(digits) <= MAX_DIGITS else None
 
 
 def _repaired(value: Any) -> bytes:
-    return msgspec.json.encode(value)
+    """`value` as JSON. Half a surrogate pair (Python's reading of odd file names) becomes a question mark."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _short(error: Exception) -> str:

@@ -46,6 +46,7 @@ MAX_TEXT = 16_384
 MAX_TRACEBACK = 65_536
 MAX_WORD = 512
 MAX_WORDS = 50_000
+MAX_HOSTNAME = 255
 MAX_WORKERS = 2000
 FUTURE_S = 3600.0
 BIGGEST_INTEGER = 2**53
@@ -100,7 +101,10 @@ class _Task:
 
 
 class Fold:
-    """Rows out of events. `load` reads stored tasks by id; `counts` are all tasks by state now."""
+    """Rows out of events. `load` reads stored tasks by id; `counts` are all tasks by state now.
+
+    `skipped` counts events that name no task and no worker that there can be.
+    """
 
     def __init__(
         self,
@@ -116,6 +120,7 @@ class Fold:
         self.counts = dict(counts)
         self.workers = {worker.hostname: worker for worker in workers}
         self.newest_timestamp: float | None = None
+        self.skipped = 0
         self._tasks: dict[str, _Task] = {}
         self._dirty: dict[str, _Task] = {}
         self._words = set(words)
@@ -145,11 +150,12 @@ class Fold:
             if stamp is not None and stamp < received_at + FUTURE_S:
                 self.newest_timestamp = stamp
             kind = _KINDS.get(event.type)
-            if kind is None:
-                if event.hostname:
-                    self._heartbeat(event, received_at)
-            elif event.uuid and len(event.uuid) <= MAX_WORD:
+            if kind is None and _is_hostname(event.hostname):
+                self._heartbeat(event, received_at)
+            elif kind is not None and event.uuid and len(event.uuid) <= MAX_WORD:
                 self._mark(kind, event, received_at)
+            else:
+                self.skipped += 1
 
     def batch(self, *, change: int, alive: float) -> Batch:
         """What is to be stored now. Call `stored()` after it was, or this again when it could not be."""
@@ -205,10 +211,10 @@ class Fold:
         if task is None:
             task = self._tasks[task_id] = _Task(task_id)
         when = sane_instant(event.timestamp) if event.timestamp is not None else 0.0
-        host = event.hostname or ""
+        host = _word(event.hostname) or ""
         first, second = self._texts(kind, event, task, when, host)
         pid = event.pid or 0
-        mark: Mark = (kind, when, host[:MAX_WORD], pid if 0 <= pid < BIGGEST_INTEGER else 0, first, second)
+        mark: Mark = (kind, when, host, pid if 0 <= pid < BIGGEST_INTEGER else 0, first, second)
         self._dirty[task_id] = task
         if mark in task.marks:
             return
@@ -324,7 +330,7 @@ class Fold:
             self._new_words.add((kind, word))
 
     def _heartbeat(self, event: Event, received_at: float) -> None:
-        hostname = _word(event.hostname) or ""
+        hostname = event.hostname or ""
         before = self.workers.get(hostname)
         now = datetime.fromtimestamp(received_at, UTC)
         interval_s = event.freq if event.freq is not None and 0.0 < event.freq < FUTURE_S else None
@@ -383,7 +389,16 @@ def _text(text: str | None, limit: int = MAX_TEXT) -> str | None:
 
 
 def _word(text: str | None) -> str | None:
-    return text[:MAX_WORD] if text else None
+    """A name as it can be shown on one line: control characters and reversals of the writing are replaced."""
+    if not text:
+        return None
+    word = text[:MAX_WORD]
+    return word if word.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in word)
+
+
+def _is_hostname(text: str | None) -> bool:
+    """Whether a worker can have this name; anything else would be a row of a worker that is none."""
+    return bool(text) and text is not None and len(text) <= MAX_HOSTNAME and text.isprintable()
 
 
 def _minute(when: float, received_at: float) -> int:

@@ -58,7 +58,7 @@ _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """One row: `where` is a link that shows the page `noun` with `query`."""
+    """One row: `where` is a link that shows the page `noun` with `query`; `gap` is the last it tells of."""
 
     key: str
     severity: Severity
@@ -66,6 +66,7 @@ class Attention:
     where: str
     noun: str
     query: str = ""
+    gap: Gap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,4 +342,4 @@ def _of_gaps(gaps: Sequence[Gap], now: datetime) -> list[Attention]:
     length = f"{total_s:.0f} s" if total_s < 120 else f"{total_s / 60:.0f} min"
     times = "once" if len(lately) == 1 else f"{len(lately)} times"
     what = f"Events may be missing for {length}, {times} in the last hour: {lately[-1].reason}"
-    return [Attention("gaps", Severity.NOTICE, what, "Tasks", "tasks")]
+    return [Attention("gaps", Severity.NOTICE, what, "Tasks", "tasks", gap=lately[-1])]

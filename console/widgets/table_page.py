@@ -23,6 +23,7 @@ class TableStack(QWidget):
         self._empty = Surface(border=border)
         self._empty_layout = QVBoxLayout(self._empty)
         self._empty_state: EmptyState | None = None
+        self._former: EmptyState | None = None
         self._stack = QStackedLayout(self)
         self._stack.setContentsMargins(0, 0, 0, 0)
         for widget in (table, self._loading, self._empty):
@@ -37,11 +38,12 @@ class TableStack(QWidget):
         self._stack.setCurrentWidget(self._loading)
 
     def show_empty(self, state: EmptyState) -> None:
-        """Show an empty state, which then belongs to this widget; the same one may be shown again."""
+        """Show an empty state; whoever keeps the one before may show that again."""
         if state is not self._empty_state:
             if self._empty_state is not None:
                 self._empty_layout.removeWidget(self._empty_state)
-                self._empty_state.deleteLater()
-            self._empty_state = state
+                self._empty_state.setParent(None)
+            # One step longer than it is seen, because its own button may have brought us here.
+            self._former, self._empty_state = self._empty_state, state
             self._empty_layout.addWidget(state)
         self._stack.setCurrentWidget(self._empty)
