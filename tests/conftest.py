@@ -17,6 +17,8 @@ import redis
 
 from tests.valkey import ValkeyServer, valkey_server
 
+pytest_plugins = ("tests.postgres",)
+
 if "DISPLAY" not in os.environ:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 # A developer's shell may name a Django project; the workers that tests start must not load it.

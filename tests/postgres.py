@@ -1,7 +1,7 @@
 """A real PostgreSQL server for tests: loopback only, a free port, a password, a folder of its own.
 
-Name this module in `pytest_plugins` of a test module to have the fixture `postgres`: one server for the
-whole run. A machine without PostgreSQL fails those tests and says what to install.
+The fixture `postgres` is one server for the whole run. A machine without PostgreSQL fails the tests that
+need it and says what to install.
 """
 
 from __future__ import annotations

@@ -25,6 +25,9 @@ _BY_SQLSTATE = {
     "55P03": Cause.LOCKED,
     "40P01": Cause.LOCKED,
     "53100": Cause.NO_SPACE,
+    "53300": Cause.BUSY,
+    # The server is shut down, was killed or is starting; the line broke or was never there.
+    **dict.fromkeys(("57P01", "57P02", "57P03", "08006", "08003", "08001"), Cause.UNREACHABLE),
 }
 # The texts of SQLite and of libpq's failures to connect, which carry no code.
 _BY_TEXT = (
@@ -40,6 +43,9 @@ _BY_TEXT = (
     ("no password supplied", Cause.REFUSED_LOGIN),
     ("does not exist", Cause.NOT_FOUND),
     ("timeout expired", Cause.TIMEOUT),
+    ("too many connections", Cause.BUSY),
+    ("too many clients", Cause.BUSY),
+    ("connection slots are reserved", Cause.BUSY),
     ("unable to open database file", Cause.UNREACHABLE),
 )
 _TITLES: dict[Cause, tuple[str, str, bool]] = {
@@ -72,6 +78,11 @@ _TITLES: dict[Cause, tuple[str, str, bool]] = {
     Cause.NOT_FOUND: (
         "The schedules database does not exist",
         "Check its name in the connection, or start the project once to make it.",
+        True,
+    ),
+    Cause.BUSY: (
+        "The schedules database takes no more connections",
+        "Somebody else holds all that it allows; it is tried again.",
         True,
     ),
     Cause.TIMEOUT: ("The schedules database does not answer in time", "It may be overloaded.", True),

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.bundled.support import ENDED, Project, wait_until
+from tests.postgres import PostgresServer
 from tests.valkey import ValkeyServer
-
-if TYPE_CHECKING:
-    from tests.postgres import PostgresServer
-
-pytest_plugins = ("tests.postgres",)
 
 RESULTS = "django_celery_results_taskresult"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from console.schedules.gateway import ScheduleTables, open_tables
-from tests.contract.schedules.databases import Database, migrate, postgres_is_here, postgres_server
+from tests.contract.schedules.databases import Database, migrate
+from tests.postgres import PostgresServer
 
 TABLES = (
     "periodictask, django_celery_beat_periodictasks, django_celery_beat_intervalschedule, "
@@ -25,14 +26,11 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if not postgres_is_here():
-        pytest.skip("no PostgreSQL server on this machine")
-    folder = tmp_path_factory.mktemp("postgres")
-    with postgres_server() as where:
-        url = f"postgresql://{where}/postgres"
-        migrate(url, folder)
-        yield url
+def migrated_postgres(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database with django-celery-beat's tables."""
+    url = postgres.make_database("schedules")
+    migrate(url, tmp_path_factory.mktemp("postgres"))
+    return url
 
 
 @pytest.fixture
@@ -42,14 +40,17 @@ def sqlite(migrated_sqlite: Path, tmp_path: Path) -> Database:
     return Database(f"sqlite:///{path}")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Database:
-    if request.param == "sqlite":
-        found: Database = request.getfixturevalue("sqlite")
-        return found
-    database = Database(request.getfixturevalue("migrated_postgres"))
+@pytest.fixture
+def postgresql(migrated_postgres: str) -> Database:
+    database = Database(migrated_postgres)
     database.execute(f"TRUNCATE django_celery_beat_{TABLES}")
     return database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    found: Database = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

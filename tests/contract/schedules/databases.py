@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from tests.valkey import free_port
 
 ROOT = Path(__file__).parents[3]
 BEFORE = "2026-01-01 00:00:00+00:00"
@@ -106,59 +100,3 @@ class Database:
     def signal(self) -> Any:
         rows = self.execute("SELECT last_update FROM django_celery_beat_periodictasks WHERE ident = 1")
         return rows[0][0] if rows else None
-
-
-@contextmanager
-def postgres_server() -> Iterator[str]:
-    """A cluster of its own on a free loopback port; gives `user@127.0.0.1:port`."""
-    # Not below pytest's folder: that is closed to other users, and PostgreSQL refuses to run as root.
-    folder = Path(tempfile.mkdtemp(prefix="console-postgres-"))
-    user: list[str] = []
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres", "postgres")
-        user = ["runuser", "-u", "postgres", "--"]
-    try:
-        with _cluster(folder, user) as where:
-            yield where
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _cluster(folder: Path, user: list[str]) -> Iterator[str]:
-    port = free_port()
-    where = folder / "cluster"
-    initdb, postgres = _binary("initdb"), _binary("postgres")
-    subprocess.run(
-        [*user, initdb, "-D", where, "-U", "console", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    command = [*user, postgres, "-D", str(where), "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        import psycopg
-
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                psycopg.connect(f"postgresql://console@127.0.0.1:{port}/postgres").close()
-                break
-            except psycopg.OperationalError:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise
-                time.sleep(0.05)
-        yield f"console@127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def postgres_is_here() -> bool:
-    return shutil.which("postgres") is not None
-
-
-def _binary(name: str) -> str:
-    found = shutil.which(name)
-    assert found is not None
-    return found

@@ -1,117 +1,80 @@
-"""The tables on a PostgreSQL server that asks for a password: read, switch, the signal, and its bad days."""
+"""PostgreSQL on a bad day: each is a `ConsoleError` with its own cause, and tried again when that may help.
+
+What the tables do on a good day is the same on both kinds of database: test_tables.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from django.db import OperationalError
 
 from console.core.errors import Cause, ConsoleError
 from console.schedules import django_setup
+from console.schedules.database_errors import database_errors
 from console.schedules.gateway import ScheduleTables, open_tables
-from console.schedules.model import Crontab, Interval
-from tests.contract.schedules.databases import Database, migrate
-
-if TYPE_CHECKING:
-    from tests.postgres import PostgresServer
-
-pytest_plugins = ("tests.postgres",)
-
-RAN = "2026-01-02 03:04:05+00:00"
-
-
-@pytest.fixture(scope="module")
-def migrated(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a database with django-celery-beat's tables and nothing in them."""
-    url = postgres.make_database("schedules")
-    migrate(url, tmp_path_factory.mktemp("schedules"))
-    return url
+from tests.contract.schedules.databases import Database
+from tests.postgres import PostgresServer
 
 
 @pytest.fixture
-def shop(migrated: str) -> Database:
-    database = Database(migrated)
-    database.execute("TRUNCATE django_celery_beat_periodictask CASCADE")
-    for table in ("periodictasks", "intervalschedule", "crontabschedule"):
-        database.execute(f"TRUNCATE django_celery_beat_{table} CASCADE")
-    return database
+def shop(postgresql: Database) -> Database:
+    return postgresql
 
 
 @pytest.fixture
-def opened(shop: Database) -> Iterator[ScheduleTables]:
-    tables = open_tables(shop.url)
-    yield tables
+def guest(shop: Database, postgres: PostgresServer) -> str:
+    """The URL for somebody who may log in and nothing else."""
+    shop.execute("DROP ROLE IF EXISTS guest")
+    shop.execute("CREATE ROLE guest LOGIN PASSWORD 'a-password'")
+    return shop.url.replace(f"console:{postgres.password}", "guest:a-password")
+
+
+def failure_of(url: str) -> ConsoleError:
+    tables = open_tables(url)
+    with pytest.raises(ConsoleError) as caught:
+        tables.read()
     tables.close()
+    return caught.value
 
 
-def signal(database: Database) -> datetime:
-    """Beat's change signal as beat reads it."""
-    at = database.signal()
-    assert isinstance(at, datetime)
-    return at
+def test_a_database_that_the_server_does_not_have(postgres: PostgresServer) -> None:
+    assert failure_of(postgres.url("nothing")).cause is Cause.NOT_FOUND
 
 
-def test_reads_rows_with_their_timing_and_instants(shop: Database, opened: ScheduleTables) -> None:
-    shop.task("a flush", interval_id=shop.interval(), last_run_at=RAN, total_run_count=7)
-    shop.task("b report", crontab_id=shop.crontab(zone="Europe/Berlin"), enabled=False, queue="reports")
-
-    flush, report = opened.read()
-
-    assert (flush.name, flush.enabled, flush.timing) == ("a flush", True, Interval(60, "seconds"))
-    assert flush.last_run_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert flush.total_run_count == 7
-    assert (report.enabled, report.queue) == (False, "reports")
-    assert report.timing == Crontab("30", "2", "*", "*", "*", "Europe/Berlin")
+def test_a_server_without_beats_tables(postgres: PostgresServer) -> None:
+    assert failure_of(postgres.url("template1")).cause is Cause.NOT_MIGRATED
 
 
-def test_switching_writes_its_columns_and_moves_the_signal(shop: Database, opened: ScheduleTables) -> None:
-    key = shop.task("flush", interval_id=shop.interval(), last_run_at=RAN, total_run_count=7)
-    other = shop.row(shop.task("other", interval_id=shop.interval(5)))
-    first = opened.fingerprint()
-
-    switched = opened.set_enabled([key], enabled=False)
-
-    row, disabled = shop.row(key), signal(shop)
-    assert (row["enabled"], row["total_run_count"], row["last_run_at"].isoformat(" ")) == (False, 7, RAN)
-    assert abs(disabled - datetime.now(UTC)) < timedelta(seconds=5)
-    second = opened.fingerprint()
-    assert second != first
-
-    opened.set_enabled([key], enabled=True)
-
-    row = shop.row(key)
-    assert (row["enabled"], row["last_run_at"]) == (True, None)
-    assert signal(shop) > disabled
-    assert opened.fingerprint() not in (first, second)
-    assert shop.row(other["id"]) == other
-    assert [one.name for one in switched] == ["flush"]
+def test_a_role_that_may_not(guest: str) -> None:
+    assert failure_of(guest).cause is Cause.NOT_PERMITTED
 
 
-def test_what_another_party_does_is_seen_at_the_next_look(shop: Database, opened: ScheduleTables) -> None:
-    key = shop.task("flush", interval_id=shop.interval())
-    first = opened.fingerprint()
-    shop.execute("UPDATE django_celery_beat_periodictask SET total_run_count = 1 WHERE id = %s", key)
-    assert opened.fingerprint() != first
-    assert [row.total_run_count for row in opened.read()] == [1]
+def test_a_server_that_takes_no_more_connections(guest: str, shop: Database) -> None:
+    shop.execute("ALTER ROLE guest CONNECTION LIMIT 0")
+    error = failure_of(guest)
+    assert (error.cause, error.retryable) == (Cause.BUSY, True)
+    assert "a-password" not in str(error)
 
 
-def test_nothing_is_half_written_when_the_signal_cannot_be_given(
-    shop: Database, opened: ScheduleTables
-) -> None:
-    key = shop.task("flush", interval_id=shop.interval())
-    before = shop.row(key)
-    shop.execute("ALTER TABLE django_celery_beat_periodictasks RENAME TO away")
-    try:
-        with pytest.raises(ConsoleError) as caught:
-            opened.set_enabled([key], enabled=False)
-    finally:
-        shop.execute("ALTER TABLE away RENAME TO django_celery_beat_periodictasks")
-    assert caught.value.cause is Cause.NOT_MIGRATED
-    assert shop.row(key) == before
+@pytest.mark.parametrize(
+    ("sqlstate", "cause"),
+    [
+        ("57P01", Cause.UNREACHABLE),
+        ("57P02", Cause.UNREACHABLE),
+        ("57P03", Cause.UNREACHABLE),
+        ("08006", Cause.UNREACHABLE),
+        ("08003", Cause.UNREACHABLE),
+        ("08001", Cause.UNREACHABLE),
+        ("53300", Cause.BUSY),
+    ],
+)
+def test_the_server_s_own_codes(sqlstate: str, cause: Cause) -> None:
+    with pytest.raises(ConsoleError) as caught, database_errors("postgresql://h/shop"):
+        raise OperationalError("it says") from psycopg.errors.lookup(sqlstate)("it says")
+    assert (caught.value.cause, caught.value.retryable) == (cause, True)
 
 
 def test_a_row_that_another_party_holds(shop: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,41 +91,37 @@ def test_a_row_that_another_party_holds(shop: Database, monkeypatch: pytest.Monk
     tables.close()
 
 
-def test_a_cut_line_is_told_and_opened_again(shop: Database, opened: ScheduleTables) -> None:
+def test_a_cut_line_is_told_and_opened_again(shop: Database) -> None:
     shop.task("flush", interval_id=shop.interval())
-    assert len(opened.read()) == 1
+    tables: ScheduleTables = open_tables(shop.url)
+    assert len(tables.read()) == 1
     shop.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE application_name = 'celery-console' AND datname = current_database()"
     )
     with pytest.raises(ConsoleError) as caught:
-        opened.read()
-    assert caught.value.retryable
-    assert len(opened.read()) == 1
-
-
-def test_a_wrong_password_is_a_refused_login(migrated: str, postgres: PostgresServer) -> None:
-    for url in (
-        migrated.replace(postgres.password, "not-the-password"),
-        migrated.replace(f":{postgres.password}", ""),
-    ):
-        tables = open_tables(url)
-        with pytest.raises(ConsoleError) as caught:
-            tables.read()
-        tables.close()
-        assert caught.value.cause is Cause.REFUSED_LOGIN
-        assert "password" not in caught.value.title
-        assert postgres.password not in str(caught.value)
-        assert "not-the-password" not in str(caught.value)
-
-
-def test_a_tls_demand_that_the_server_cannot_meet(migrated: str) -> None:
-    tables = open_tables(f"{migrated}?sslmode=require")
-    with pytest.raises(ConsoleError) as caught:
         tables.read()
+    assert (caught.value.cause, caught.value.retryable) == (Cause.UNREACHABLE, True)
+    assert len(tables.read()) == 1
     tables.close()
-    assert caught.value.cause is Cause.UNREACHABLE
-    assert "SSL" in caught.value.detail
+
+
+def test_a_wrong_password_is_a_refused_login(shop: Database, postgres: PostgresServer) -> None:
+    for url in (
+        shop.url.replace(postgres.password, "not-the-password"),
+        shop.url.replace(f":{postgres.password}", ""),
+    ):
+        error = failure_of(url)
+        assert error.cause is Cause.REFUSED_LOGIN
+        assert "password" not in error.title
+        assert postgres.password not in str(error)
+        assert "not-the-password" not in str(error)
+
+
+def test_a_tls_demand_that_the_server_cannot_meet(shop: Database) -> None:
+    error = failure_of(f"{shop.url}?sslmode=require")
+    assert error.cause is Cause.UNREACHABLE
+    assert "SSL" in error.detail
 
 
 def test_nobody_skips_these_tests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from console.core.errors import Cause, ConsoleError
 from console.schedules.gateway import ScheduleTables
 from console.schedules.model import Clocked, Crontab, Interval, Kind, Solar
 from tests.contract.schedules.databases import BEFORE, Database
@@ -175,6 +178,21 @@ def test_undo_leaves_rows_alone_that_somebody_else_has_moved(
     assert tables.switch_back(switched) == ()
 
     assert database.row(moved) == before
+
+
+def test_nothing_is_half_written_when_the_signal_cannot_be_given(
+    database: Database, tables: ScheduleTables
+) -> None:
+    key = database.task("flush", interval_id=database.interval())
+    before = database.row(key)
+    database.execute("ALTER TABLE django_celery_beat_periodictasks RENAME TO away")
+    try:
+        with pytest.raises(ConsoleError) as caught:
+            tables.set_enabled([key], enabled=False)
+    finally:
+        database.execute("ALTER TABLE away RENAME TO django_celery_beat_periodictasks")
+    assert caught.value.cause is Cause.NOT_MIGRATED
+    assert database.row(key) == before
 
 
 def test_the_fingerprint_sees_what_people_and_beat_change(database: Database, tables: ScheduleTables) -> None:
