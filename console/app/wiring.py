@@ -18,7 +18,7 @@ from console.app.crash import CrashReports
 from console.app.hearing import offers_stack, queues_seen, schedules_seen, stack_badge, workers_seen
 from console.app.menu import MenuActs, fill_menu, stack_commands
 from console.app.settings import Scheme, Settings
-from console.app.shutdown import ask_about_tasks, close_all
+from console.app.shutdown import close_all
 from console.app.signals import ClosingSignals
 from console.broker.address import BrokerAddress
 from console.broker.session import Session
@@ -47,11 +47,12 @@ from console.resend.view_model import ResendViewModel
 from console.schedules.page import SchedulesPage
 from console.schedules.service import ScheduleService
 from console.schedules.view_model import SchedulesViewModel
+from console.stack.dialogs import ask_about_tasks
 from console.stack.model import StackSnapshot
 from console.stack.orders import python_path
 from console.stack.page import LocalStackPage
 from console.stack.service import StackService
-from console.stack.view_model import StackViewModel
+from console.stack.view_model import StackViewModel, StopChoice
 from console.tasks.page import TasksPage
 from console.tasks.service import TasksService
 from console.tasks.view_model import TasksViewModel
@@ -383,19 +384,29 @@ class Console:
             self._start(self.connections.connect(found.id))
 
     async def close(self, *, ask: bool = True) -> None:
-        """The person wants to end the program: stop the stack, asking once about running tasks."""
-        if self._closing:
+        """End the program; what runs of the stack ends behind the hidden window.
+
+        A person is asked once about running tasks, and may wait for them with the window open; a signal
+        (`ask` is False) asks nothing and ends a wait.
+        """
+        if self._closing or (ask and not await self._may_close()) or self._closing:
             return
         self._closing = True
-        if ask and not await self.stack_view.stop_if_wanted():
-            self._closing = False
-            return
         self.settings.keep(self.window)
         self.window.hide()
+        await self.stack_view.stop_at_once()
         await close_all(self)
         self.window.close_for_good()
         if self._closed is not None:
             self._closed.set_result(0)
+
+
+    async def _may_close(self) -> bool:
+        choice = await self.stack_view.choose_at_closing()
+        if choice is StopChoice.WAIT:
+            self.window.show_page("stack")
+            await self.stack_view.wait_at_closing()
+        return choice is not None
 
 
 def _who() -> str:

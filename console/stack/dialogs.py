@@ -30,11 +30,12 @@ POOL_WORDS = {
 
 
 class RunningTasksDialog(ConsoleDialog):
-    """Asks once what to do with the tasks that still run."""
+    """Asks once what to do with the tasks that still run (None: the worker does not say how many)."""
 
-    def __init__(self, parent: QWidget, tasks: int) -> None:
-        noun = "task is" if tasks == 1 else "tasks are"
-        super().__init__(parent, f"{tasks} {noun} still running", width=480)
+    def __init__(self, parent: QWidget, tasks: int | None) -> None:
+        are = "1 task is" if tasks == 1 else f"{tasks} tasks are"
+        title = "Tasks may still be running" if tasks is None else f"{are} still running"
+        super().__init__(parent, title, width=480)
         it = "it" if tasks == 1 else "them"
         self.body.addWidget(
             Text(
@@ -46,13 +47,20 @@ class RunningTasksDialog(ConsoleDialog):
         self.choice: StopChoice | None = None
         now = self.add_button("Stop now", kind="danger-outline")
         now.clicked.connect(lambda: self._choose(StopChoice.NOW))
-        wait = self.add_button("Wait, then stop", kind="primary")
+        wait = self.add_button("Wait for them" if tasks != 1 else "Wait for it", kind="primary")
         wait.clicked.connect(lambda: self._choose(StopChoice.WAIT))
         self.set_first_focus(wait)
 
     def _choose(self, choice: StopChoice) -> None:
         self.choice = choice
         self.accept()
+
+
+async def ask_about_tasks(parent: QWidget, tasks: int | None) -> StopChoice | None:
+    """Implements `view_model.AskAboutTasks`."""
+    dialog = RunningTasksDialog(parent, tasks)
+    await dialog.ask()
+    return dialog.choice
 
 
 class WorkerOptionsDialog(ConsoleDialog):

@@ -16,7 +16,7 @@ import shutil
 import socket
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +37,7 @@ LOOPBACK = "127.0.0.1"
 PING_TIMEOUT_S = 1.0
 LEFTOVER_WAIT_S = 7.0
 PASSWORD_BYTES = 24
+PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")  # of a queue's lists at the broker
 
 
 class LocalMachine:
@@ -65,8 +66,8 @@ class LocalMachine:
             return "UTC"
 
     def node(self) -> str:
-        """The worker's name."""
-        return f"local@{socket.gethostname()}"
+        """The worker's name: "celery@" is what every table leaves out."""
+        return "celery@local"
 
     def broker_binary(self) -> Path:
         """The embedded broker, or one on PATH."""
@@ -147,6 +148,34 @@ class LocalMachine:
                 "The first task could not be sent", detail=str(error), cause=Cause.UNREACHABLE, retryable=True
             ) from error
         return str(sent.id)
+
+    def tasks_before(self, address: BrokerAddress, node: str, task_id: str, queues: Sequence[str]) -> int:
+        """How many tasks run, or wait in `queues`, besides `task_id`; 0 once that one runs itself."""
+        running = self.active_tasks(address, node) or []
+        if task_id in running:
+            return 0
+        import redis
+
+        from console.broker.session import make_redis_client
+
+        client = make_redis_client(address, max_connections=1)
+        try:
+            pipe = client.pipeline(transaction=False)
+            for queue in queues:
+                for suffix in PRIORITY_SUFFIXES:
+                    pipe.llen(queue + suffix)
+            # New messages come in at the left, so the one just sent is among the first.
+            pipe.lrange(FIRST_TASK_QUEUE, 0, 20)
+            *lengths, newest = pipe.execute()
+        except (redis.RedisError, OSError) as error:
+            raise ConsoleError(
+                "Broker cannot be reached", detail=str(error), cause=Cause.UNREACHABLE, retryable=True
+            ) from error
+        finally:
+            client.close()
+            client.connection_pool.disconnect()
+        mine = sum(task_id.encode() in bytes(message) for message in newest)
+        return len(running) + sum(int(length) for length in lengths) - mine
 
     def _a_user(self) -> int:
         return int(self._one("SELECT id FROM shop_user ORDER BY id LIMIT 1") or 1)

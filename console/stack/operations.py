@@ -21,6 +21,11 @@ def stop_stack(service: StackService, *, wait_for_tasks: bool) -> Operation:
     return _operation("Stop local stack", "local stack", lambda: service.stop(wait_for_tasks=wait_for_tasks))
 
 
+def end_stack(service: StackService) -> Operation:
+    """The stop that comes with the end of the program."""
+    return _operation("Stop local stack", "local stack", service.end)
+
+
 def change_service(
     service: StackService, verb: str, name: ServiceName, *, wait_for_tasks: bool = False
 ) -> Operation:

@@ -22,6 +22,8 @@ from console.stack.process import Order, StopPlan
 PROJECT = "bundled_project"
 FIRST_TASK = "bundled_project.shop.tasks.send_welcome_email"
 FIRST_TASK_QUEUE = "mail"
+MAX_WAITING = 200
+"""Demo traffic waits while so many tasks wait: it keeps the worker busy and fills no broker."""
 
 # What happens when the console is gone: all within 6 s. The broker stays until the worker has handed back
 # what it had taken; QUIT makes a worker do that even while a task runs.
@@ -143,8 +145,9 @@ class Orders:
         return self._python("beat", arguments, BEAT_ON_EOF)
 
     def traffic(self, rate: float) -> Order:
-        """Demo tasks, `rate` per second."""
-        return self._python("traffic", ("-m", PROJECT, "demo_traffic", "--rate", f"{rate:g}"), HELPER_ON_EOF)
+        """Demo tasks, `rate` per second, as long as the worker keeps up."""
+        arguments = ("-m", PROJECT, "demo_traffic", "--rate", f"{rate:g}", "--max-waiting", str(MAX_WAITING))
+        return self._python("traffic", arguments, HELPER_ON_EOF)
 
     def _python(self, source: str, arguments: tuple[str, ...], on_eof: StopPlan) -> Order:
         return Order(

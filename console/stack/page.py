@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import platform
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QAction, QActionGroup
-from PySide6.QtWidgets import QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMenu, QStackedWidget, QVBoxLayout
 
 from console.core.commands import Command
 from console.core.errors import ConsoleError
 from console.core.navigation import Navigate
 from console.core.spawn import Tasks
-from console.stack.dialogs import FilesDialog, RunningTasksDialog, SentMailDialog, WorkerOptionsDialog
-from console.stack.log_panel import ALL, LogPanel
+from console.stack.dialogs import FilesDialog, SentMailDialog, WorkerOptionsDialog
+from console.stack.log_panel import ALL
 from console.stack.model import DEMO_RATES, ServiceName, ServiceState, StackSnapshot, StackState
-from console.stack.services_panel import FactsLine, ServicesTable
+from console.stack.running_view import RunningView
 from console.stack.start_panel import StartPanel
-from console.stack.view_model import VERBS, StackViewModel, StopChoice
+from console.stack.view_model import VERBS, StackViewModel
 from console.widgets.badge import StateBadge
 from console.widgets.banner import Banner
 from console.widgets.button import Button
@@ -28,10 +28,14 @@ from console.widgets.panel import PageHeader
 from console.widgets.text import number_text
 
 _TICK_MS = 1000
+_BUILD_MS = 15  # between two parts, so that the window answers in between
 
 
 class LocalStackPage(Page):
-    """The page behind the word `Local stack`."""
+    """The page behind the word `Local stack`.
+
+    It is made in parts, one per turn of the loop; `build` makes what is missing at once.
+    """
 
     noun = "stack"
     title = "Local stack"
@@ -44,6 +48,53 @@ class LocalStackPage(Page):
         self._state = StateBadge(StackState.STOPPED.value)
         self._header = PageHeader(self.title)
         self._header.add_badge(self._state)
+        self._banner = Banner()
+        self._banner.action_clicked.connect(self._on_banner)
+        self._banner_does: Callable[[], None] | None = None
+        self._pages = QStackedWidget()
+        self._start_panel: StartPanel | None = None
+        self._running: RunningView | None = None
+        self._actions: tuple[Button, ...] = ()
+        self._lay_out()
+        view_model.changed.connect(self._show)
+        self._ticker = QTimer(self)
+        self._ticker.setInterval(_TICK_MS)
+        self._ticker.timeout.connect(self._tick)
+        self._parts: deque[Callable[[], None]] = deque(
+            [
+                partial(self._make_start_panel, navigate),
+                self._make_actions,
+                self._make_running_view,
+                self._make_log,
+            ]
+        )
+        if self._shows_table(view_model.snapshot):
+            self._parts.rotate(-1)
+        else:
+            self._parts.popleft()()
+            self._show()
+        QTimer.singleShot(_BUILD_MS, self, self._build_next)
+
+    def build(self) -> None:
+        """Make every part that is missing."""
+        while self._parts:
+            self._parts.popleft()()
+        self._show()
+
+    def _build_next(self) -> None:
+        if self._parts:
+            self._parts.popleft()()
+            self._show()
+            QTimer.singleShot(_BUILD_MS, self, self._build_next)
+
+    def _make_start_panel(self, navigate: Navigate) -> None:
+        panel = self._start_panel = StartPanel(self._view_model)
+        panel.connect_pressed.connect(lambda: navigate("connections"))
+        panel.files_pressed.connect(lambda: FilesDialog(self, self._view_model.stack_folder).open())
+        self._pages.addWidget(panel)
+
+    def _make_actions(self) -> None:
+        view_model = self._view_model
         self._mail = Button("Sent mail", icon="mail")
         self._mail.clicked.connect(lambda: self._tasks.start(self._show_mail(), name="mail"))
         self._traffic = Button("Demo traffic", icon="zap", menu=self._make_traffic_menu())
@@ -53,42 +104,19 @@ class LocalStackPage(Page):
         self._stop.clicked.connect(view_model.stop)
         self._actions = (self._mail, self._traffic, self._start, self._stop)
         for button in self._actions:
+            button.hide()
             self._header.add_action(button)
-        self._banner = Banner()
-        self._banner.action_clicked.connect(self._on_banner)
-        self._banner_does: Callable[[], None] | None = None
-        self._start_panel = StartPanel(view_model)
-        self._start_panel.connect_pressed.connect(lambda: navigate("connections"))
-        self._start_panel.files_pressed.connect(lambda: FilesDialog(self, view_model.stack_folder).open())
-        self._table = ServicesTable(view_model)
-        self._table.log_pressed.connect(self._show_log)
-        self._facts = FactsLine(".".join(platform.python_version_tuple()[:2]))
-        self._facts.options_pressed.connect(self._edit_options)
-        self._log = LogPanel([name.value for name in ServiceName])
-        self._log.save_chosen.connect(view_model.save_log)
-        self._lay_out()
-        self._log.add_entries(view_model.log_entries())
-        view_model.log_added.connect(self._log.add_entries)
-        view_model.changed.connect(self._show)
-        if view_model.ask_about_tasks is None:
-            view_model.ask_about_tasks = self._ask_about_tasks
-        self._ticker = QTimer(self)
-        self._ticker.setInterval(_TICK_MS)
-        self._ticker.timeout.connect(self._tick)
-        self._show()
+
+    def _make_running_view(self) -> None:
+        self._running = RunningView(self._view_model)
+        self._running.options_pressed.connect(self._edit_options)
+        self._pages.addWidget(self._running)
+
+    def _make_log(self) -> None:
+        if self._running is not None:
+            self._running.make_log()
 
     def _lay_out(self) -> None:
-        running = QWidget()
-        box = QVBoxLayout(running)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(10)
-        box.addWidget(self._table)
-        box.addWidget(self._facts)
-        box.addWidget(self._log, 1)
-        self._running = running
-        self._pages = QStackedWidget()
-        self._pages.addWidget(self._start_panel)
-        self._pages.addWidget(running)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 12)
         layout.setSpacing(12)
@@ -128,12 +156,12 @@ class LocalStackPage(Page):
         self._show_log(known.get(query.strip().lower(), ALL))
 
     def focus_content(self) -> None:
-        if self._pages.currentWidget() is self._running:
-            self._table.setFocus()
-        elif self._start_panel.start_button.isEnabled():
-            self._start_panel.start_button.setFocus()
-        else:
-            self._start_panel.cancel_button.setFocus()
+        self.build()
+        shown = self._pages.currentWidget()
+        if isinstance(shown, RunningView):
+            shown.table.setFocus()
+        elif isinstance(shown, StartPanel):
+            (shown.start_button if shown.start_button.isEnabled() else shown.cancel_button).setFocus()
 
     def commands(self) -> list[Command]:
         model = self._view_model
@@ -156,9 +184,21 @@ class LocalStackPage(Page):
 
     def _show(self) -> None:
         snapshot = self._view_model.snapshot
+        now_s = self._view_model.now_s()
         runs = self._shows_table(snapshot)
-        self._pages.setCurrentWidget(self._running if runs else self._start_panel)
         self._state.set_state(_state_word(snapshot))
+        if self._actions:
+            self._show_actions(snapshot, runs)
+        if self._start_panel is not None:
+            self._start_panel.show_snapshot(snapshot, now_s=now_s)
+        if self._running is not None:
+            self._running.show_snapshot(snapshot)
+        if (shown := self._running if runs else self._start_panel) is not None:
+            self._pages.setCurrentWidget(shown)
+        self._show_banner(snapshot, now_s)
+        self._show_in_sidebar(snapshot)
+
+    def _show_actions(self, snapshot: StackSnapshot, runs: bool) -> None:
         for button in self._actions:
             button.setVisible(runs)
         self._mail.set_count("" if snapshot.sent_mail is None else number_text(snapshot.sent_mail))
@@ -170,12 +210,6 @@ class LocalStackPage(Page):
         self._rates[snapshot.demo_rate].setChecked(True)
         self._start.setEnabled(self._view_model.can_start)
         self._stop.setEnabled(self._view_model.can_stop)
-        self._facts.set_zone(self._view_model.zone)
-        now_s = self._view_model.now_s()
-        self._start_panel.show_snapshot(snapshot, now_s=now_s)
-        self._table.show_services(snapshot.services, self._view_model.now())
-        self._show_banner(snapshot, now_s)
-        self._show_in_sidebar(snapshot)
 
     @staticmethod
     def _shows_table(snapshot: StackSnapshot) -> bool:
@@ -225,7 +259,8 @@ class LocalStackPage(Page):
 
     def _tick(self) -> None:
         snapshot = self._view_model.snapshot
-        self._table.show_services(snapshot.services, self._view_model.now())
+        if self._running is not None and self._pages.currentWidget() is self._running:
+            self._running.show_snapshot(snapshot)
         if snapshot.waiting is not None:
             self._show_banner(snapshot, self._view_model.now_s())
 
@@ -236,8 +271,9 @@ class LocalStackPage(Page):
             self._banner_does()
 
     def _show_log(self, source: str) -> None:
-        self._log.show_source(source)
-        self._log.focus_log()
+        self.build()
+        if self._running is not None:
+            self._running.show_log(source)
 
     def _edit_options(self) -> None:
         self._tasks.start(self._ask_options(), name="worker options")
@@ -253,11 +289,6 @@ class LocalStackPage(Page):
     async def _show_mail(self) -> None:
         mails = await self._view_model.mails()
         SentMailDialog(self, mails, self._view_model.snapshot.sent_mail).open()
-
-    async def _ask_about_tasks(self, tasks: int) -> StopChoice | None:
-        dialog = RunningTasksDialog(self, tasks)
-        await dialog.ask()
-        return dialog.choice
 
     def _on_failure(self, error: BaseException) -> None:
         if isinstance(error, ConsoleError):

@@ -52,7 +52,8 @@ class Preparation:
     async def finish(self) -> None:
         """Wait for its end. Raises `StartFailedError` when it failed or took too long."""
         try:
-            outcome = await asyncio.wait_for(asyncio.shield(self.process.wait()), PREPARE_WITHIN_S)
+            async with asyncio.timeout(PREPARE_WITHIN_S):
+                outcome = await self.process.wait()
         except TimeoutError:
             self.process.kill()
             await self.process.wait()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -30,7 +30,6 @@ from console.stack.mail import read_mails
 from console.stack.model import (
     Failure,
     Mail,
-    Outcome,
     Pool,
     RestartPolicy,
     ServiceName,
@@ -39,24 +38,26 @@ from console.stack.model import (
     StackState,
     StepName,
     StepState,
-    Waiting,
     WorkerOptions,
 )
-from console.stack.orders import Orders, StackFiles
+from console.stack.opening import Opening
+from console.stack.orders import StackFiles
 from console.stack.preparation import Preparation
 from console.stack.process import StopPlan
+from console.stack.running_tasks import RunningTasks
 from console.stack.services import Services
 from console.stack.steps import StepBoard, failure_of
 from console.stack.supervisor import StartFailedError
-from console.stack.traffic import OFF, DemoTraffic, per_second
+from console.stack.traffic import DemoTraffic
 from console.stack.watch import Watch
 
 log = logging.getLogger(__name__)
 
 PORT_TRIES = 3
+END_S = 5.0
 COLD: StopPlan = (("QUIT", 3.0),)
 WAITING: StopPlan = (("TERM", None),)
-_TASK_ENDED = re.compile(r"Task \S+\[([^\]]+)\] (?:succeeded|raised|retry|failed|rejected|ignored)")
+LAST_S = 2.0
 
 
 class StackService:
@@ -90,9 +91,7 @@ class StackService:
         self.zone = ""
         self.clock = clock
         self._notices = notices
-        self._environ = dict(os.environ if environ is None else environ)
         self._machine = machine or LocalMachine(self.files)
-        self._policy = policy or RestartPolicy()
         self._lane = Lane("stack", threads=2, timeout_s=20.0)
         self._tasks = Tasks("stack")
         self._steps = StepBoard(clock, self._announce)
@@ -100,12 +99,24 @@ class StackService:
         self._prepared = False
         self._schedules: int | None = None
         self._failure: Failure | None = None
-        self._waiting: Waiting | None = None
-        self._active: set[str] = set()
         self._running: asyncio.Task[str] | None = None
         self._stopping = asyncio.Lock()
         self._broker_told = False
-        self._traffic = DemoTraffic(self.log, self._traffic_ended)
+        self._ending = False
+        self._opening = Opening(
+            files=self.files,
+            machine=self._machine,
+            lane=self._lane,
+            clock=clock,
+            book=self.log,
+            policy=policy or RestartPolicy(),
+            environ=dict(os.environ if environ is None else environ),
+            options=lambda: self.options,
+        )
+        self._active = RunningTasks(
+            machine=self._machine, lane=self._lane, clock=clock, changed=self._announce
+        )
+        self._traffic = DemoTraffic(book=self.log, notices=notices, on_rate=self._on_traffic)
         self._watch = Watch(
             machine=self._machine,
             lane=self._lane,
@@ -190,17 +201,7 @@ class StackService:
 
     async def active_tasks(self) -> int | None:
         """How many tasks the worker runs now; 0 when it does not run, None when it does not say."""
-        services = self._services
-        if services is None or not services[ServiceName.WORKER].status.running:
-            return 0
-        try:
-            ids = await self._lane.run(
-                self._machine.active_tasks, services.orders.address, services.orders.node, key="active"
-            )
-        except ConsoleError:
-            return None
-        self._active = set(ids or ())
-        return None if ids is None else len(ids)
+        return await self._active.count(self._services)
 
     # One service
 
@@ -262,17 +263,10 @@ class StackService:
 
     async def set_demo_rate(self, rate: str) -> str:
         """Have demo tasks sent at one of `DEMO_RATES`. Raises `ConsoleError`."""
-        per_s = per_second(rate)
-        await self._end_traffic()
-        if not per_s:
-            return "Demo traffic is off"
         services = self._services
-        if services is None or services[ServiceName.BROKER].status.state is not ServiceState.READY:
-            raise ConsoleError("Demo traffic needs the broker", remedy="Start the local stack first.")
-        self._update(demo_rate=rate)
-        await self._traffic.start(services.orders.traffic(per_s))
-        self._watch.note_processes()
-        return f"Demo traffic: {rate}"
+        if services is not None and services[ServiceName.BROKER].status.state is not ServiceState.READY:
+            services = None
+        return await self._traffic.flow(rate, None if services is None else services.orders)
 
     async def save_log(self, path: Path) -> int:
         """Write what the logs hold to `path`; returns the number of lines. Raises `ConsoleError`."""
@@ -284,13 +278,33 @@ class StackService:
         """The newest mails that the project has sent, newest first."""
         return await self._lane.run(read_mails, self.files.mail, limit, key="mails")
 
-    async def aclose(self) -> None:
-        """End everything that still runs, cold, and let go."""
+    async def end(self, within_s: float = END_S) -> str:
+        """Stop everything at once, tasks too, whatever else is under way; what takes longer is killed.
+
+        For the end of the program: nothing here waits for a person or raises.
+        """
+        self._ending = True
+        self.force()
+        self.cancel()
+        ending = self._tasks.start(self._end(), name="end")
+        began_s = self.clock.monotonic_s()
+        await asyncio.wait((ending,), timeout=within_s)
+        if not ending.done() and self._services is not None:
+            log.warning("The stack did not end within %.0f s and is killed", within_s)
+            self._services.kill()
+            self._traffic.kill()
+            await asyncio.wait((ending,), timeout=LAST_S)
+        return f"Stopped in {self.clock.monotonic_s() - began_s:.1f} s"
+
+    async def _end(self) -> None:
         if self._running is not None:
-            self.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
         if self._services is not None:
             await self._stop_all(cold=True)
+
+    async def aclose(self) -> None:
+        """End what still runs, and let go."""
+        await self.end()
         await self._watch.aclose()
         await self._tasks.aclose()
         self.log.close()
@@ -318,7 +332,7 @@ class StackService:
             first = FirstTask(
                 machine=self._machine, lane=self._lane, clock=self.clock, task_succeeded=self.task_succeeded
             )
-            await first.run(services, self._steps)
+            ahead = await first.run(services, self._steps)
         except StartFailedError as failed:
             self._fail(failed.failure)
             raise
@@ -327,7 +341,8 @@ class StackService:
             raise
         took_s = self.clock.monotonic_s() - began_s
         self._update(state=StackState.READY, took_s=took_s)
-        return f"Local stack ready in {took_s:.1f} s"
+        said = f"Local stack ready in {took_s:.1f} s"
+        return f"{said}. {ahead}" if ahead else said
 
     async def _start_broker(self) -> Services:
         with self._steps.step(StepName.BROKER, "Starting"):
@@ -348,36 +363,16 @@ class StackService:
         """The services with their address; a new address where nothing runs."""
         if self._services is not None:
             return self._services
-        await self._lane.run(self._machine.prepare_folders)
-        if await self._lane.run(self._machine.has_leftovers):
-            self._steps.say(StepName.BROKER, "Ending what an earlier run left")
-        cleaned = await self._lane.run(self._machine.end_leftovers)
+        cleaned = await self._opening.end_leftovers(lambda text: self._steps.say(StepName.BROKER, text))
         if cleaned:
             self._notices.post(Level.INFO, "Cleaned up", detail=f"{cleaned}.", key="stack-leftovers")
-        binary = await self._lane.run(self._machine.broker_binary)
-        orders = Orders(
-            files=self.files,
-            address=await self._lane.run(self._machine.new_address),
-            zone=self.zone or await self._lane.run(self._machine.zone),
-            node=self._machine.node(),
-            environ=self._environ,
-        )
-        services = Services(
-            orders=orders,
-            binary=binary,
-            options=lambda: self.options,
-            machine=self._machine,
-            lane=self._lane,
-            clock=self.clock,
-            book=self.log,
-            policy=self._policy,
-        )
+        services = await self._opening.services(self.zone)
         services.changed.connect(lambda _: self._announce())
         services.processes_changed.connect(lambda _: self._watch.note_processes())
-        services.worker_lines.connect(self._on_worker_lines)
+        services.worker_lines.connect(self._active.read)
         self._services = services
         self._watch.begin(services)
-        self._update(cleaned=cleaned, address_shown=orders.address.shown)
+        self._update(cleaned=cleaned, address_shown=services.orders.address.shown)
         return services
 
     async def _leave_session(self) -> None:
@@ -388,6 +383,8 @@ class StackService:
 
     async def _start_one(self, services: Services, name: ServiceName) -> None:
         service = services[name]
+        if self._ending:
+            raise ConsoleError("The console is closing", cause=Cause.BUSY)
         if service.status.state is ServiceState.READY:
             return
         await service.start()
@@ -431,7 +428,7 @@ class StackService:
             services = self._services
             if services is not None:
                 self._set_state(StackState.STOPPING)
-                await self._end_traffic()
+                await self._traffic.end()
                 for name in reversed(ServiceName):
                     await self._stop_one(services, name, wait_for_tasks=wait_for_tasks, cold=cold)
                 await self._leave_session()
@@ -451,45 +448,22 @@ class StackService:
     ) -> None:
         service = services[name]
         plan: StopPlan | None = None
+        tasks: int | None = None
         if name is ServiceName.WORKER and service.status.state is ServiceState.READY:
             tasks = None if cold else await self.active_tasks()
-            if wait_for_tasks:
+            if wait_for_tasks and not self._ending:
                 plan = WAITING
-                self._waiting = Waiting(tasks, self.clock.monotonic_s())
-                self._announce()
-            elif cold or tasks:
+            elif cold or tasks or self._ending:
                 plan = COLD
         if leaving and name is ServiceName.BROKER and service.status.running:
             self._broker_told = False
             self.broker_leaving.emit(None)
-        try:
+        with self._active.waited_for(tasks) if plan is WAITING else nullcontext():
             await service.stop(plan)
-        finally:
-            self._waiting = None
-            self._active = set()
 
-    def _on_worker_lines(self, lines: Sequence[str]) -> None:
-        """Count down the tasks that a stop waits for."""
-        if self._waiting is None or self._waiting.tasks is None:
-            return
-        for line in lines:
-            found = _TASK_ENDED.search(line)
-            if found is not None:
-                self._active.discard(found[1])
-        if len(self._active) != self._waiting.tasks:
-            self._waiting = replace(self._waiting, tasks=len(self._active))
-            self._announce()
-
-    async def _end_traffic(self) -> None:
-        await self._traffic.end()
-        self._update(demo_rate=OFF)
-
-    def _traffic_ended(self, outcome: Outcome, last_line: str) -> None:
-        self._update(demo_rate=OFF)
+    def _on_traffic(self, rate: str) -> None:
+        self._update(demo_rate=rate)
         self._watch.note_processes()
-        if not outcome.clean:
-            title = f"Demo traffic {outcome.words}"
-            self._notices.post(Level.WARNING, title, detail=last_line, key="stack-traffic")
 
     # The snapshot
 
@@ -512,7 +486,7 @@ class StackService:
             services=statuses,
             steps=self._steps.steps,
             failure=self._failure,
-            waiting=self._waiting,
+            waiting=self._active.waiting,
         )
         if not self._announced:
             self._announced = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from console.core.clock import Clock
@@ -101,6 +102,11 @@ class Services:
     def set_schedules(self, schedules: int | None) -> None:
         self._schedules = schedules
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that the worker reads."""
+        return self._options().queues
+
     def watch_tasks(self) -> set[str]:
         """From now on the returned set takes the ids of tasks that the worker's log says succeeded."""
         self._succeeded = set()
@@ -123,6 +129,13 @@ class Services:
                 cpu=(*status.cpu, cpu)[-kept:],
                 memory=(*status.memory, memory)[-kept:],
             )
+
+    def kill(self) -> None:
+        """SIGKILL to everything that still runs."""
+        for supervisor in self._supervisors.values():
+            supervisor.kill()
+        for helper in self._helpers:
+            helper.kill()
 
     async def aclose(self) -> None:
         for supervisor in self._supervisors.values():
@@ -183,10 +196,9 @@ class Services:
         options = self._options()
         waited = False
         while True:
-            try:
-                await asyncio.wait_for(self._worker_ready.wait(), PING_AGAIN_S if waited else 3.0)
-            except TimeoutError:
-                pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PING_AGAIN_S if waited else 3.0):
+                    await self._worker_ready.wait()
             waited = True
             try:
                 if await self._lane.run(self._machine.worker_answers, self.orders.address, self.orders.node):

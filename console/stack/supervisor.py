@@ -102,6 +102,11 @@ class Supervisor:
         if self._process is not None and self.status.state is ServiceState.STOPPING:
             self._process.stop(plan)
 
+    def kill(self) -> None:
+        """SIGKILL to what runs now."""
+        if self._process is not None:
+            self._process.kill()
+
     def note(self, **changes: Any) -> None:
         """Put what others know (usage) into the status."""
         self._set(**changes)

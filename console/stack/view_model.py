@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import Enum
@@ -23,11 +25,13 @@ from console.stack.model import (
     StackState,
     WorkerOptions,
 )
-from console.stack.operations import change_service, set_traffic, start_stack, stop_stack
+from console.stack.operations import change_service, end_stack, set_traffic, start_stack, stop_stack
 from console.stack.service import StackService
 
 VERBS = ("Start", "Stop", "Restart")
+AT_ONCE_S = 8.0  # the service kills after 5 s; the rest is for the activity log
 _SHOWN_LINES = 2_000
+log = logging.getLogger(__name__)
 
 
 class StopChoice(Enum):
@@ -37,8 +41,8 @@ class StopChoice(Enum):
     NOW = "Stop now"
 
 
-AskAboutTasks = Callable[[int], Awaitable[StopChoice | None]]
-"""Asks once what to do with this many running tasks; None: do not stop at all."""
+AskAboutTasks = Callable[[int | None], Awaitable[StopChoice | None]]
+"""Asks once what to do with this many running tasks (None: the worker does not say); None: do not stop."""
 
 
 class StackViewModel(QObject):
@@ -55,6 +59,7 @@ class StackViewModel(QObject):
         self._tasks = Tasks("stack page", on_failure=self._on_failure)
         self._acting: set[ServiceName] = set()
         self._asking = False
+        self._closing = False
         self.ask_about_tasks: AskAboutTasks | None = None
         service.changed.connect(lambda _snapshot: self.changed.emit())
         service.log.added.connect(self.log_added.emit)
@@ -139,10 +144,7 @@ class StackViewModel(QObject):
         self._service.force()
 
     async def stop_if_wanted(self) -> bool:
-        """Stop the stack, asking once what to do with running tasks. False when the person wants it to run.
-
-        The window calls it before it closes.
-        """
+        """Stop the stack, asking once what to do with running tasks. False when it was not stopped."""
         if not self._service.running:
             return True
         choice = await self._choice()
@@ -150,11 +152,51 @@ class StackViewModel(QObject):
             return False
         return await self._run(stop_stack(self._service, wait_for_tasks=choice is StopChoice.WAIT))
 
+    async def choose_at_closing(self) -> StopChoice | None:
+        """What a person wants for the tasks that run when the window closes; None: not to close it.
+
+        NOW when nothing runs; WAIT, unasked, while a stop waits for tasks already. Asks one question at a
+        time: None, too, while one is open.
+        """
+        if self._closing:
+            return None
+        self._closing = True
+        try:
+            if self.snapshot.waiting is not None:
+                return StopChoice.WAIT
+            return await self._choice() if self._service.running else StopChoice.NOW
+        finally:
+            self._closing = False
+
+    async def wait_at_closing(self) -> None:
+        """Stop the stack when its tasks have ended, or by `force`. Raises nothing: the program ends."""
+        self._closing = True
+        try:
+            stopped = await self._run(stop_stack(self._service, wait_for_tasks=True))
+            if not stopped and self._service.running:
+                # The activity log cannot be written: what was promised about the tasks holds all the same.
+                await self._service.stop(wait_for_tasks=True)
+        except Exception:
+            log.exception("The stack could not be stopped")
+        finally:
+            self._closing = False
+
+    async def stop_at_once(self) -> None:
+        """Stop what runs, at most some seconds, without a question. Raises nothing."""
+        if not self._service.running:
+            return
+        try:
+            async with asyncio.timeout(AT_ONCE_S):
+                if not await self._run(end_stack(self._service)):
+                    await self._service.end()
+        except Exception:
+            log.exception("The stack could not be stopped")
+
     async def _choice(self) -> StopChoice | None:
         if self.snapshot.state is not StackState.READY:
             return StopChoice.NOW
         tasks = await self._service.active_tasks()
-        if not tasks or self.ask_about_tasks is None:
+        if tasks == 0 or self.ask_about_tasks is None:
             return StopChoice.NOW
         if self._asking:
             return None

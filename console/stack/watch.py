@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from console.core.errors import ConsoleError
 from console.core.lanes import Lane
@@ -84,10 +85,9 @@ class Watch:
                 if self._services is services:
                     services.take_usage(used, SAMPLES)
                     self._on_mail(mail)
-            try:
-                await asyncio.wait_for(self._now.wait(), SEEN_S if self._visible else UNSEEN_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SEEN_S if self._visible else UNSEEN_S):
+                    await self._now.wait()
 
     async def _note(self) -> None:
         await asyncio.sleep(0)

@@ -23,6 +23,7 @@ async def world(qtbot: QtBot, tmp_path: Path) -> AsyncIterator[World]:
     made.page.resize(1088, 732)
     qtbot.addWidget(made.page)
     made.page.show()
+    made.page.build()
     made.page.activate()
     made.service.show(StackSnapshot(steps=PLAN))
     yield made

@@ -177,7 +177,7 @@ async def test_a_stop_asks_once_about_running_tasks(world: World) -> None:
     asked.reject()
     await world.until(lambda: ConsoleDialog.open_in(world.page) is None)
     assert world.service.asked == []
-    for button, done in (("Wait, then stop", "stop and wait"), ("Stop now", "stop")):
+    for button, done in (("Wait for them", "stop and wait"), ("Stop now", "stop")):
         world.press("Stop local stack")
         await world.until(lambda: ConsoleDialog.open_in(world.page))
         world.press(button)

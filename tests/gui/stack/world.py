@@ -16,6 +16,7 @@ from console.core.errors import ConsoleError
 from console.core.home import Home
 from console.core.notices import NoticeBoard
 from console.core.operations import OperationRunner
+from console.stack.dialogs import ask_about_tasks
 from console.stack.model import (
     Failure,
     LogReader,
@@ -98,6 +99,10 @@ class QuietService(StackService):
     async def start(self) -> str:
         return self._note("start")
 
+    async def end(self, within_s: float = 0.0) -> str:
+        self.asked.append("end")
+        return "end"
+
     async def stop(self, *, wait_for_tasks: bool = False) -> str:
         return self._note("stop and wait" if wait_for_tasks else "stop")
 
@@ -139,6 +144,7 @@ class World:
         self.went: list[tuple[str, str]] = []
         self.view_model = StackViewModel(self.service, self.runner, self.notices)
         self.page = LocalStackPage(self.view_model, lambda noun, query="": self.went.append((noun, query)))
+        self.view_model.ask_about_tasks = lambda tasks: ask_about_tasks(self.page, tasks)
 
     def button(self, name: str) -> QAbstractButton:
         found = [

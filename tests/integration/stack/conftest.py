@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from console.broker.address import BrokerAddress
 from console.core.clock import SystemClock
 from console.core.home import Home
 from console.core.notices import NoticeBoard
@@ -79,3 +80,21 @@ async def stack(tmp_path: Path) -> AsyncIterator[StackService]:
     processes = stack_tree(service) if service._services is not None else []
     await service.aclose()
     assert not [process for process in processes if is_alive(process)]
+
+
+async def send_task(address: BrokerAddress, task: str, *args: object, queue: str = "default") -> None:
+    """Send a task of the bundled project as an application would."""
+    from console.broker.session import make_celery_app
+
+    app = make_celery_app(address)
+    await asyncio.to_thread(app.send_task, task, args=args, queue=queue)
+    await asyncio.to_thread(app.close)
+
+
+async def until_active(stack: StackService, number: int) -> None:
+    """Wait until the worker says that it runs so many tasks."""
+    for _ in range(200):
+        if await stack.active_tasks() == number:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"never {number} tasks")

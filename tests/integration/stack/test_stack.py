@@ -34,7 +34,16 @@ from console.stack.model import (
 )
 from console.stack.orders import StackFiles
 from console.stack.service import StackService
-from tests.integration.stack.conftest import is_alive, new_home, stack_tree, state, tree, until
+from tests.integration.stack.conftest import (
+    is_alive,
+    new_home,
+    send_task,
+    stack_tree,
+    state,
+    tree,
+    until,
+    until_active,
+)
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the stack is for POSIX systems")
 
@@ -182,7 +191,7 @@ async def test_one_service_alone_and_the_pools(stack: StackService) -> None:
 async def test_a_stop_waits_for_tasks_or_not(stack: StackService) -> None:
     await stack.start()
     await _send(stack, "bundled_project.shop.tasks.take_time", 30)
-    await _until_active(stack, 1)
+    await until_active(stack, 1)
     stopping = asyncio.ensure_future(stack.stop(wait_for_tasks=True))
     await until(lambda: stack.snapshot.waiting is not None and stack.snapshot.waiting.tasks == 1)
     assert state(stack, ServiceName.WORKER) is ServiceState.STOPPING
@@ -193,7 +202,7 @@ async def test_a_stop_waits_for_tasks_or_not(stack: StackService) -> None:
 
     await stack.start()
     await _send(stack, "bundled_project.shop.tasks.take_time", 1.5)
-    await _until_active(stack, 1)
+    await until_active(stack, 1)
     await stack.stop(wait_for_tasks=True)
     assert any("succeeded in 1." in entry.text for entry in stack.log.entries("worker"))
 
@@ -417,17 +426,5 @@ def _client(address: BrokerAddress):  # type: ignore[no-untyped-def]
 
 
 async def _send(stack: StackService, task: str, *args: object) -> None:
-    from console.broker.session import make_celery_app
-
     assert stack.address is not None
-    app = make_celery_app(stack.address)
-    await asyncio.to_thread(app.send_task, task, args=args, queue="default")
-    await asyncio.to_thread(app.close)
-
-
-async def _until_active(stack: StackService, number: int) -> None:
-    for _ in range(200):
-        if await stack.active_tasks() == number:
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail(f"never {number} tasks")
+    await send_task(stack.address, task, *args)
