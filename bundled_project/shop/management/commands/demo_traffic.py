@@ -15,6 +15,7 @@ from datetime import timedelta
 from random import SystemRandom
 from typing import Any
 
+from celery import current_app
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
@@ -30,6 +31,7 @@ MAX_RATE = 1000.0
 KEEP_MAILS = 1000
 KEEP_FOR = timedelta(hours=1)
 PRUNE_EVERY = 500
+ROOM_AGAIN_S = 0.05
 DICE = SystemRandom()
 
 
@@ -90,39 +92,98 @@ def prune() -> None:
     prune_sent_mail(settings.MAIL_DIR, keep=KEEP_MAILS)
 
 
+class Room:
+    """Holds the sender back while ``most`` tasks or more wait in the project's queues (None: never does)."""
+
+    def __init__(self, most: int | None, ended: threading.Event) -> None:
+        self._most = most
+        self._ended = ended
+        self._left = 0
+        self._connection: Any = None if most is None else current_app.connection_for_write()
+
+    def wait(self) -> bool:
+        """Return when there is room for one more task; False when told to end before that."""
+        if self._most is None:
+            return True
+        while self._left <= 0:
+            # Half of the room only: one call may send several tasks.
+            self._left = (self._most - self._waiting() + 1) // 2
+            if self._left <= 0 and self._ended.wait(ROOM_AGAIN_S):
+                return False
+        self._left -= 1
+        return True
+
+    def _waiting(self) -> int:
+        channel = self._connection.default_channel
+        waiting = 0
+        for queue in settings.CELERY_TASK_QUEUES:
+            try:
+                waiting += channel.queue_declare(queue=queue, passive=True).message_count
+            except self._connection.channel_errors:
+                continue  # Redis has no empty queues
+        return waiting
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.release()
+
+
 class Command(BaseCommand):
     """Send demo tasks."""
 
     help = "Send a mix of tasks at a chosen rate."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take ``--rate``, ``--count`` and ``--stdin-lifeline``."""
+        """Take ``--rate``, ``--count``, ``--max-waiting`` and ``--stdin-lifeline``."""
         parser.add_argument("--rate", type=float, default=2.0, help="tasks per second (default 2)")
         parser.add_argument(
             "--count", type=int, default=None, help="end after so many tasks (default: never)"
         )
+        parser.add_argument(
+            "--max-waiting",
+            type=int,
+            default=None,
+            help="send nothing while so many tasks wait in the queues (default: send all the same)",
+        )
         parser.add_argument("--stdin-lifeline", action="store_true", help="end when standard input closes")
 
-    def handle(self, *, rate: float, count: int | None, stdin_lifeline: bool, **_options: Any) -> None:
+    def handle(
+        self,
+        *,
+        rate: float,
+        count: int | None,
+        max_waiting: int | None,
+        stdin_lifeline: bool,
+        **_options: Any,
+    ) -> None:
         """Send until told to end. Raises ``CommandError`` for a rate that is not above 0 and at most 1000."""
         if not 0 < rate <= MAX_RATE:
             message = f"--rate must be above 0 and at most {MAX_RATE:g}"
+            raise CommandError(message)
+        if max_waiting is not None and max_waiting < 1:
+            message = "--max-waiting must be at least 1"
             raise CommandError(message)
         ended = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_signal: ended.set())
         if stdin_lifeline:
             threading.Thread(target=_watch_stdin, args=(ended,), daemon=True).start()
-        sent = self._send(rate=rate, count=count, ended=ended)
+        room = Room(max_waiting, ended)
+        try:
+            sent = self._send(rate=rate, count=count, room=room, ended=ended)
+        finally:
+            room.close()
         self.stdout.write(f"{sent} sent")
 
-    def _send(self, *, rate: float, count: int | None, ended: threading.Event) -> int:
+    def _send(self, *, rate: float, count: int | None, room: "Room", ended: threading.Event) -> int:
         weights = [weight for weight, _send in MIX]
         sends = [send for _weight, send in MIX]
         sent, due_s = 0, time.monotonic()
         while not ended.is_set() and (count is None or sent < count):
             if sent % PRUNE_EVERY == 0:
                 prune()
+            if not room.wait():
+                break
             DICE.choices(sends, weights)[0]()
             sent += 1
             # Late (the broker was away, the machine slept): go on at the rate, do not catch up in a burst.
