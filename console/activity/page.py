@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from console.activity.model import ActivityLine
@@ -20,12 +21,12 @@ from console.widgets.zone import local_zone
 
 COLUMNS = [
     Column("when", "When", width=112, kind="instant"),
-    Column("who", "Who", width=90),
-    Column("connection", "Connection", width=130, kind="name"),
-    Column("operation", "Operation", width=170, kind="name"),
-    Column("target", "Target", stretch=2),
-    Column("reason", "Reason", width=110),
-    Column("outcome", "Outcome", stretch=3),
+    Column("who", "Who", width=60, fit=120),
+    Column("connection", "Connection", width=90, fit=170),
+    Column("operation", "Operation", width=110, fit=200, kind="name"),
+    Column("target", "Target", width=110, fit=200),
+    Column("reason", "Reason", width=70, fit=220),
+    Column("outcome", "Outcome", stretch=1, width=200),
 ]
 TONES = {Outcome.STARTED: "warning", Outcome.DONE: "ok", Outcome.FAILED: "error"}
 ICONS = {Outcome.STARTED: "loader", Outcome.DONE: "circle-check", Outcome.FAILED: "circle-x"}
@@ -70,7 +71,7 @@ class ActivityPage(Page):
         self._view_model.set_search(query)
 
     def focus_content(self) -> None:
-        self._table.setFocus()
+        self._stack.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _show(self) -> None:
         error = self._view_model.error

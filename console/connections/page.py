@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from console.connections.edit_dialog import EditConnectionDialog
@@ -22,10 +23,10 @@ from console.widgets.text import clock_text, exact_instant
 from console.widgets.zone import local_zone
 
 COLUMNS = [
-    Column("name", "Name", width=190, kind="name"),
+    Column("name", "Name", width=160, fit=260, kind="name"),
     Column("environment", "Environment", width=140, kind="badge"),
-    Column("broker", "Broker", stretch=2, kind="mono"),
-    Column("database", "Schedules database", stretch=1),
+    Column("broker", "Broker", stretch=3, width=200, kind="mono"),
+    Column("database", "Schedules database", stretch=1, width=140),
     Column("used", "Last used", width=130, kind="instant"),
 ]
 BADGES = {
@@ -67,7 +68,7 @@ class ConnectionsPage(Page):
         self._show()
 
     def focus_content(self) -> None:
-        self._table.setFocus()
+        self._table.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def refresh(self) -> None:
         self._show()

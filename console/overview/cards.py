@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from console.overview.model import Slot, WorkersSeen
+from console.overview.model import RATE_MINUTES, QueuesSeen, Slot, WorkersSeen
 from console.overview.service import OverviewSnapshot
 from console.widgets.panel import Card
 from console.widgets.text import duration_text, number_text
@@ -32,27 +32,29 @@ class CardRow(QWidget):
         self._show_workers(snapshot.workers)
         live = snapshot.attached
         rates = snapshot.rates
-        usual = "" if rates.tasks_usual is None else f"usually {number_text(round(rates.tasks_usual))}"
-        self._tasks.set_value(
-            number_text(round(rates.tasks)) if live and rates.tasks is not None else None, sub=usual
-        )
+        tasks = number_text(round(rates.tasks)) if live and rates.tasks is not None else None
+        if rates.tasks_usual is not None:
+            usual = f"usually {number_text(round(rates.tasks_usual))}"
+        else:
+            usual = "in the last minute" if tasks is not None else ""
+        self._tasks.set_value(tasks, sub=usual)
         self._tasks.set_series([_ended(slot) for slot in snapshot.slots], color="in")
         self._show_failed(snapshot)
         queues = snapshot.queues
-        sub = ""
-        if queues is not None and queues.oldest_s is not None and queues.waiting:
-            where = f", in {queues.oldest_queue}" if queues.oldest_queue else ""
-            sub = f"oldest {duration_text(queues.oldest_s)}{where}"
         waiting = None if queues is None or queues.waiting is None else number_text(queues.waiting)
-        self._waiting.set_value(waiting if live else None, sub=sub)
+        self._waiting.set_value(waiting if live else None, sub=_oldest(queues) if live else "")
         self._waiting.set_series(snapshot.waiting, color="in")
 
     def _show_failed(self, snapshot: OverviewSnapshot) -> None:
         rates = snapshot.rates
-        usual = "" if rates.failed_usual is None else f"usually {_rate(rates.failed_usual)}"
+        failed = _rate(rates.failed) if snapshot.attached and rates.failed is not None else None
+        if rates.failed_usual is not None:
+            usual = f"usually {_rate(rates.failed_usual)}"
+        else:
+            usual = "" if failed is None else f"mean of up to {RATE_MINUTES} min"
         rising = rates.failures_rise
         self._failed.set_value(
-            _rate(rates.failed) if snapshot.attached and rates.failed is not None else None,
+            failed,
             sub=usual,
             tone="error" if rising else "muted",
             icon="arrow-up" if rising else None,
@@ -70,6 +72,8 @@ class CardRow(QWidget):
             sub, tone, icon = _told(workers.offline, "offline"), "error", "circle-off"
         elif workers.late:
             sub, tone, icon = _told(workers.late, "late"), "warning", "clock-alert"
+        elif workers.known:
+            sub = workers.online[0] if workers.known == 1 else "all that are known"
         self._workers.set_value(
             str(len(workers.online)),
             suffix=f"of {workers.known}" if workers.known > len(workers.online) else "",
@@ -85,6 +89,18 @@ class CardRow(QWidget):
 
 def _told(names: tuple[str, ...], state: str) -> str:
     return f"{names[0]} is {state}" if len(names) == 1 else f"{len(names)} workers are {state}"
+
+
+def _oldest(queues: QueuesSeen | None) -> str:
+    """What is worth knowing of the messages that wait."""
+    if queues is None or queues.waiting is None:
+        return ""
+    if not queues.waiting:
+        return "no message waits"
+    if queues.oldest_s is None:
+        return ""
+    where = f", in {queues.oldest_queue}" if queues.oldest_queue else ""
+    return f"oldest {duration_text(queues.oldest_s)}{where}"
 
 
 def _rate(value: float) -> str:

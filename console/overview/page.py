@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from console.core.commands import Command
@@ -38,16 +38,16 @@ from console.widgets.zone import local_zone
 
 SHOWN_EVERY_MS = 100
 NAME_COLUMNS = [
-    Column("task", "Task", stretch=1, kind="name", sortable=False),
-    Column("runs", "Runs", width=80, kind="number", sortable=False),
-    Column("failed", "Failed", width=160, kind="number", sortable=False),
-    Column("p95", "p95", width=82, kind="number", sortable=False),
-    Column("p99", "p99", width=82, kind="number", sortable=False),
+    Column("task", "Task", stretch=1, width=120, kind="name", sortable=False),
+    Column("runs", "Runs", width=56, fit=84, kind="number", sortable=False),
+    Column("failed", "Failed", width=150, kind="number", sortable=False),
+    Column("p95", "p95", width=66, fit=96, kind="number", sortable=False),
+    Column("p99", "p99", width=72, fit=102, kind="number", sortable=False),
 ]
 ATTENTION_COLUMNS = [
     Column("severity", "Severity", width=98, kind="state", sortable=False),
     Column("what", "What", stretch=1, sortable=False),
-    Column("where", "Where", width=124, kind="link", sortable=False),
+    Column("where", "Where", width=110, fit=150, kind="link", sortable=False),
 ]
 
 
@@ -79,7 +79,7 @@ class OverviewPage(Page):
         self._duration = SegmentedControl(
             [(choice.name, choice.value) for choice in Duration], name="Duration", current="RUNTIME"
         )
-        self._name = Select([("", "All tasks")], name="Task name")
+        self._name = Select([("", "All tasks")], name="Task name", height=24, small=True)
         self._ranking = SegmentedControl(
             [(choice.name, choice.value) for choice in Ranking], name="Order", current="FAILING"
         )
@@ -161,6 +161,7 @@ class OverviewPage(Page):
         self._names.activated_row.connect(lambda name: self._navigate("tasks", f"name:{name}"))
         self._attention.activated_row.connect(self._open)
         self._attention.link_clicked.connect(lambda key, _column: self._open(key))
+        self._no_attention.action_clicked.connect(self.connect_wanted)
         self._soon.timeout.connect(self._show)
         model.changed.connect(self._show_soon)
 
@@ -179,7 +180,8 @@ class OverviewPage(Page):
         self._view_model.refresh()
 
     def focus_content(self) -> None:
-        self._attention.setFocus()
+        first = self._offer.start if self._offer.isVisible() else self._attention_stack
+        first.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def commands(self) -> list[Command]:
         model = self._view_model
@@ -281,7 +283,9 @@ class OverviewPage(Page):
             self._no_attention.set("circle-check", "Nothing needs attention", reason)
         else:
             reason = "Connect to see what needs attention."
-            self._no_attention.set("plug", "No connection is open", reason)
+            # The offer above is the one thing to press while it is there.
+            action = None if model.snapshot.offer_stack else "Connect"
+            self._no_attention.set("plug", "Not connected", reason, action=action)
         self._attention_stack.show_empty(self._no_attention)
 
     def _show_badge(self) -> None:
@@ -345,11 +349,15 @@ def _name_row(stat: NameStat, stats: tuple[NameStat, ...], ambiguous: frozenset[
 
 
 def _attention_row(row: Attention) -> Row:
+    what = row.what
+    if row.gap is not None:
+        start, end = (clock_text(instant, local_zone()) for instant in (row.gap.start, row.gap.end))
+        what = f"{f'{start} to {end}' if row.gap.end else f'Since {start}'}: {what}"
     return Row(
         row.key,
         {
             "severity": Cell(row.severity.value),
-            "what": Cell(row.what, tooltip=row.what),
+            "what": Cell(what, tooltip=what),
             "where": Cell(row.where, tooltip=row.where),
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from console.core.commands import Command
@@ -40,7 +41,9 @@ class QueuesPage(Page):
         self._banner = Banner()
         self._table = DataTable("Queues", QUEUE_COLUMNS, row_height=ROW_HEIGHT, local_sort=True)
         self._stack = TableStack(self._table)
-        self._no_line = EmptyState("plug", "Not connected", "Connect to a broker to see its queues.")
+        self._no_line = EmptyState(
+            "plug", "Not connected", "Connect to a broker to see its queues.", action="Connect"
+        )
         self._none = EmptyState(
             "layers", "No queues yet", "A queue appears when a worker consumes it or a task is sent to it."
         )
@@ -63,6 +66,7 @@ class QueuesPage(Page):
         model = self._view_model
         self._messages.clicked.connect(model.open_messages)
         self._banner.action_clicked.connect(model.refresh)
+        self._no_line.action_clicked.connect(self.connect_wanted)
         self._table.selection_changed.connect(lambda keys: model.choose(keys[0] if keys else None))
         self._table.activated_row.connect(lambda _key: model.open_messages())
         self._panel.read_again.connect(model.read_messages)
@@ -95,7 +99,10 @@ class QueuesPage(Page):
         rows = self._table.rows()
         if rows and not self._table.selected_keys():
             self._table.select_keys([rows[0].key])
-        self._table.setFocus()
+        self._stack.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def detail(self) -> QWidget:
+        return self._panel
 
     def commands(self) -> list[Command]:
         model = self._view_model

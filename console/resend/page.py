@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from console.core.commands import Command
@@ -20,8 +21,8 @@ from console.widgets.table_page import TableStack
 from console.widgets.text import short_task_name
 
 COLUMNS = [
-    Column("name", "Name", width=172, kind="name"),
-    Column("task", "Task", width=132),
+    Column("name", "Name", width=110, fit=190, kind="name"),
+    Column("task", "Task", width=110, fit=190),
     Column("what", "What it does", stretch=1),
 ]
 
@@ -42,6 +43,7 @@ class ResendPage(Page):
         self._table.selection_changed.connect(lambda keys: view_model.select(keys[0]) if keys else None)
         self._stack = TableStack(self._table, framed=False)
         self._empty = EmptyState("plug", "")
+        self._empty.action_clicked.connect(self.connect_wanted)
         self._form = RecipePanel(view_model)
         self._table.activated_row.connect(lambda _key: self._form.focus_form())
         self._form.task_wanted.connect(lambda task_id: navigate("tasks", f"id:{task_id}"))
@@ -67,7 +69,10 @@ class ResendPage(Page):
             self._form.focus_form()
 
     def focus_content(self) -> None:
-        self._table.setFocus()
+        self._stack.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def detail(self) -> QWidget:
+        return self._form
 
     def commands(self) -> list[Command]:
         return [
@@ -92,7 +97,7 @@ class ResendPage(Page):
             self._table.select_keys([self._table.rows()[0].key])
         elif connection is None:
             reason = "Recipes belong to a connection. Connect to see what may be resent there."
-            self._empty.set("plug", "Not connected", reason)
+            self._empty.set("plug", "Not connected", reason, action="Connect")
             self._stack.show_empty(self._empty)
         else:
             reason = f"Recipes for {connection} come from its developers, and none are set up."

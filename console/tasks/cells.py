@@ -19,10 +19,10 @@ from console.widgets.text import (
 
 TASK_COLUMNS = [
     Column("state", "State", width=111, kind="state"),
-    Column("task", "Task", stretch=1, kind="name"),
+    Column("task", "Task", stretch=1, width=100, kind="name"),
     Column("id", "ID", width=92, kind="id"),
-    Column("worker", "Worker", width=68),
-    Column("queue", "Queue", width=77),
+    Column("worker", "Worker", width=56, fit=104),
+    Column("queue", "Queue", width=54, fit=110),
     Column("received", "Received", width=76, kind="instant"),
     Column("waited", "Waited", width=54, kind="number"),
     Column("runtime", "Runtime", width=62, kind="number"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from console.history.model import Attempt, TaskDetail, TaskState
+from console.history.model import Attempt, TaskDetail, TaskRow, TaskState
 from console.tasks.cells import FAMILY_COLUMNS, family_row
 from console.tasks.model import TaskStory, client_words
 from console.tasks.timeline import Timeline
@@ -14,15 +16,22 @@ from console.widgets.button import Button, IconButton
 from console.widgets.data_table import DataTable
 from console.widgets.empty_state import EmptyState
 from console.widgets.json_view import JsonView
-from console.widgets.label import Divider, Text
+from console.widgets.label import Divider, Glyph, Text
 from console.widgets.panel import KeyValueGrid, Surface
+from console.widgets.states import state_look
 from console.widgets.tabs import TabBar
-from console.widgets.text import UNKNOWN, clock_text, duration_text, exact_instant, short_task_name
+from console.widgets.text import (
+    UNKNOWN,
+    clock_text,
+    duration_text,
+    exact_instant,
+    fine_clock_text,
+    short_task_name,
+)
 from console.widgets.traceback_view import TracebackView
 from console.widgets.zone import local_zone
 
 TABS = ("Summary", "Arguments", "Result", "Traceback", "Timeline", "Family")
-OWN_CODE = ("bundled_project",)
 WIDTH = 350
 EARLIER_SHOWN = 5
 
@@ -125,7 +134,9 @@ class DetailPanel(Surface):
         detail = story.detail
         match tab:
             case "Summary":
-                self._summary.set_pairs(_pairs(detail))
+                zone = local_zone()
+                hints = {name: exact_instant(when, zone) for name, when in _instants(detail.row) if when}
+                self._summary.set_pairs(_pairs(detail), hints=hints)
             case "Arguments":
                 self._args.set_text(detail.args if detail.args is not None else UNKNOWN)
                 self._kwargs.set_text(detail.kwargs if detail.kwargs is not None else UNKNOWN)
@@ -148,18 +159,19 @@ class _TracebackTab(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._view = TracebackView()
         self._same = Badge("", tone="error")
         self._when = Text(role="label", tone="muted")
+        self._group = QWidget()
+        self._view = TracebackView(note=self._group)
         self._earlier = QVBoxLayout()
-        self._earlier.setContentsMargins(12, 8, 12, 0)
-        self._earlier.setSpacing(8)
+        self._earlier.setContentsMargins(12, 10, 12, 0)
+        self._earlier.setSpacing(10)
         self._none = EmptyState("circle-check", "No traceback", "This task has not raised an error.")
         self._copy = Button("Copy traceback", icon="copy")
         self._find = Button("Find same error")
-        same = QHBoxLayout()
-        same.setContentsMargins(12, 8, 12, 0)
-        same.setSpacing(10)
+        same = QHBoxLayout(self._group)
+        same.setContentsMargins(0, 2, 0, 0)
+        same.setSpacing(8)
         same.addWidget(self._same)
         same.addWidget(self._when, 1)
         buttons = QHBoxLayout()
@@ -172,7 +184,6 @@ class _TracebackTab(QWidget):
         layout = QVBoxLayout(self._content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addLayout(same)
         layout.addWidget(self._view, 1)
         layout.addWidget(Divider(color="hairline"))
         layout.addLayout(self._earlier)
@@ -192,10 +203,9 @@ class _TracebackTab(QWidget):
         self._none.setVisible(text is None)
         if text is None:
             return
-        self._view.set_traceback(text, own_paths=OWN_CODE)
+        self._view.set_traceback(text)
         group = story.same_error
-        self._same.setVisible(group is not None and group.count > 1)
-        self._when.setVisible(group is not None and group.count > 1)
+        self._group.setVisible(group is not None and group.count > 1)
         if group is not None:
             zone = local_zone()
             self._same.set(f"{group.count:,} tasks, same error", tone="error")
@@ -219,12 +229,17 @@ def _attempt_line(attempt: Attempt, exception: str | None) -> QWidget:
     line = QWidget()
     layout = QHBoxLayout(line)
     layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(12)
+    layout.setSpacing(14)
     ran_s = None
     if attempt.started is not None and attempt.ended is not None:
         ran_s = (attempt.ended - attempt.started).total_seconds()
     error = "same error" if attempt.exception == exception else (attempt.exception or "unknown error")[:60]
-    layout.addWidget(Text(f"Attempt {attempt.number}", role="label", tone="text2"))
+    look = state_look(TaskState.RETRYING.value)
+    first = QHBoxLayout()
+    first.setSpacing(8)
+    first.addWidget(Glyph(look.icon, look.color))
+    first.addWidget(Text(f"Attempt {attempt.number}", role="label", tone="text2"))
+    layout.addLayout(first)
     layout.addWidget(Text(f"{error}, after {duration_text(ran_s)}", role="label", tone="muted"), 1)
     layout.addWidget(Text(clock_text(attempt.ended, local_zone()), role="label", tone="muted"))
     return line
@@ -242,10 +257,7 @@ def _pairs(detail: TaskDetail) -> list[tuple[str, str] | tuple[str, str, str]]:
         ("Queue", row.queue or UNKNOWN),
         ("Routing key", detail.routing_key or UNKNOWN),
         ("Sent by", client_words(detail.client) or UNKNOWN),
-        ("Sent", exact_instant(row.sent, zone)),
-        ("Received", exact_instant(row.received, zone)),
-        ("Started", exact_instant(row.started, zone)),
-        ("Ended", exact_instant(row.ended, zone)),
+        *((name, fine_clock_text(instant, zone)) for name, instant in _instants(row)),
         ("Waited", duration_text(row.waited_s)),
         ("Runtime", duration_text(row.runtime_s)),
         ("Retries", str(row.retries)),
@@ -254,6 +266,10 @@ def _pairs(detail: TaskDetail) -> list[tuple[str, str] | tuple[str, str, str]]:
         ("Parent", detail.parent_id or UNKNOWN, "mono"),
         ("Root", detail.root_id or UNKNOWN, "mono"),
     ]
+
+
+def _instants(row: TaskRow) -> tuple[tuple[str, datetime | None], ...]:
+    return (("Sent", row.sent), ("Received", row.received), ("Started", row.started), ("Ended", row.ended))
 
 
 def _result(detail: TaskDetail) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from console.core.commands import Command
@@ -62,7 +63,9 @@ class TasksPage(Page):
         self._no_match = EmptyState(
             "search", "No tasks match", "No task in the history fits this search.", action="Clear search"
         )
-        self._away = EmptyState("plug", "Not connected", "Connect to a broker to see its tasks.")
+        self._away = EmptyState(
+            "plug", "Not connected", "Connect to a broker to see its tasks.", action="Connect"
+        )
         self._detail = DetailPanel()
         self._shown: dict[str, tuple[TaskRow, Row]] = {}
         self._ambiguous: frozenset[str] = frozenset()
@@ -110,6 +113,7 @@ class TasksPage(Page):
         self._terminate.clicked.connect(model.terminate)
         self._banner.action_clicked.connect(model.refresh)
         self._gap_banner.closed.connect(self._on_gap_closed)
+        self._away.action_clicked.connect(self.connect_wanted)
         self._no_match.action_clicked.connect(lambda: self.open_query(""))
         self._table.selection_changed.connect(lambda keys: model.select(keys[0] if keys else None))
         self._table.sort_requested.connect(self._on_sort)
@@ -148,7 +152,10 @@ class TasksPage(Page):
         rows = self._table.rows()
         if rows and not self._table.selected_keys():
             self._table.select_keys([rows[0].key])
-        self._table.setFocus()
+        self._stack.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def detail(self) -> QWidget:
+        return self._detail
 
     def commands(self) -> list[Command]:
         model = self._model

@@ -1,10 +1,13 @@
-"""Badges, and state words with their icon."""
+"""Badges, and state words with their icon.
+
+They are labels with paint of their own: assistive technology knows a plain widget only as "filler".
+"""
 
 from typing import Literal
 
-from PySide6.QtCore import QRectF, QSize
+from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from console.widgets.icons import draw_icon
 from console.widgets.paint import draw_box, draw_text, text_width
@@ -49,34 +52,31 @@ def draw_badge(painter: QPainter, text: str, *, tone: str, icon: str | None, x: 
     return width
 
 
-class Badge(QWidget):
+class Badge(QLabel):
     """A word on a tinted ground."""
 
     def __init__(
         self, text: str, *, tone: Tone = "neutral", icon: str | None = None, parent: QWidget | None = None
     ) -> None:
-        super().__init__(parent)
-        self._text = text
+        super().__init__(text, parent)
         self._tone: Tone = tone
         self._icon = icon
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setAccessibleName(text)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         repaint_on_change(self)
-
-    def text(self) -> str:
-        """The word."""
-        return self._text
 
     def set(self, text: str, *, tone: Tone = "neutral", icon: str | None = None) -> None:
         """Replace word, tone and icon."""
-        if (text, tone, icon) != (self._text, self._tone, self._icon):
-            self._text, self._tone, self._icon = text, tone, icon
+        if (text, tone, icon) != (self.text(), self._tone, self._icon):
+            self._tone, self._icon = tone, icon
+            self.setText(text)
             self.setAccessibleName(text)
             self.updateGeometry()
             self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(badge_width(self._text, icon=self._icon), BADGE_HEIGHT)
+        return QSize(badge_width(self.text(), icon=self._icon), BADGE_HEIGHT)
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
@@ -84,7 +84,7 @@ class Badge(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         draw_badge(
-            painter, self._text, tone=self._tone, icon=self._icon, x=0, y=(self.height() - BADGE_HEIGHT) // 2
+            painter, self.text(), tone=self._tone, icon=self._icon, x=0, y=(self.height() - BADGE_HEIGHT) // 2
         )
         painter.end()
 
@@ -124,40 +124,37 @@ class StateBadge(Badge):
         self.set(word, tone=look.tone, icon=look.icon)  # type: ignore[arg-type]  # states only uses badge tones
 
 
-class StateLabel(QWidget):
+class StateLabel(QLabel):
     """A state word with its icon, both in the state's colour, as in tables. On the red bar both are white."""
 
     def __init__(self, word: str, *, role: str = "name", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._word = word
+        super().__init__(word, parent)
         self._role = role
         self._ink: str | None = None
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setAccessibleName(word)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         repaint_on_change(self)
 
     def set_state(self, word: str, *, ink: str | None = None) -> None:
         """Replace the state; `ink` is a token that overrides its colour."""
-        if (word, ink) != (self._word, self._ink):
-            self._word, self._ink = word, ink
+        if (word, ink) != (self.text(), self._ink):
+            self._ink = ink
+            self.setText(word)
             self.setAccessibleName(word)
             self.updateGeometry()
             self.update()
 
-    def text(self) -> str:
-        """The word."""
-        return self._word
-
     def sizeHint(self) -> QSize:
-        return QSize(round(20 + text_width(self._role, self._word) + 0.49), 20)
+        return QSize(round(20 + text_width(self._role, self.text()) + 0.49), 20)
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        look = state_look(self._word)
+        look = state_look(self.text())
         ink = theme().color(self._ink if self._ink is not None else look.color)
         painter = QPainter(self)
         draw_icon(painter, look.icon, ink, x=0, y=(self.height() - 14) // 2)
-        draw_text(painter, self._word, role=self._role, color=ink, x=20, top=0, height=self.height())
+        draw_text(painter, self.text(), role=self._role, color=ink, x=20, top=0, height=self.height())
         painter.end()

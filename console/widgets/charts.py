@@ -10,10 +10,11 @@ from typing import Final
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from console.widgets.paint import baseline, draw_box, draw_text, text_width
 from console.widgets.sparkline import runs
+from console.widgets.style import ask_for_ring
 from console.widgets.text import number_text
 from console.widgets.theme import repaint_on_change, theme
 
@@ -23,6 +24,7 @@ _LABEL_PITCH: Final = 80
 _LABEL_STEPS: Final = (1, 2, 5, 10, 20, 30, 60, 120)
 _TIP_PADDING: Final = 10
 _TIP_ROW: Final = 17
+_NO_DATA: Final = "No data yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,11 @@ def nice_step(highest: float) -> float:
     return 10.0 * power
 
 
-class _Chart(QWidget):
-    """What both charts share: axes, grid, hover and tooltip."""
+class _Chart(QLabel):
+    """What both charts share: axes, grid, hover and tooltip.
+
+    A label, so that assistive technology reads name and description; a plain widget it would pass over.
+    """
 
     data_changed = Signal()
 
@@ -68,6 +73,7 @@ class _Chart(QWidget):
         self.series: Sequence[Series] = ()
         self._hover = -1
         self.setAccessibleName(name)
+        ask_for_ring(self, "table")
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -148,6 +154,10 @@ class _Chart(QWidget):
         painter = QPainter(self)
         top_value = self._top_value()
         plot = self._plot(top_value)
+        if all(value is None for one in self.series for value in one.values):
+            self._paint_nothing(painter, plot)
+            painter.end()
+            return
         self._paint_grid(painter, plot, top_value)
         if self._slots():
             self._paint_labels(painter, plot)
@@ -155,6 +165,14 @@ class _Chart(QWidget):
             if 0 <= self._hover < self._slots():
                 self._paint_hover(painter, plot)
         painter.end()
+
+    def _paint_nothing(self, painter: QPainter, plot: QRectF) -> None:
+        """A line to stand on and the word; axes without values would look like zeros."""
+        look = theme()
+        painter.fillRect(QRectF(plot.left(), plot.bottom(), plot.width(), 1), look.color("border_strong"))
+        x = plot.center().x() - text_width("label", _NO_DATA) / 2
+        top = plot.center().y() - 10
+        draw_text(painter, _NO_DATA, role="label", color=look.color("muted"), x=x, top=top, height=20)
 
     def _paint_grid(self, painter: QPainter, plot: QRectF, top_value: float) -> None:
         look = theme()
@@ -313,7 +331,9 @@ class LineChart(_Chart):
                     for i, value in enumerate(values)
                 ]
                 if len(points) == 1:
-                    painter.drawPoint(points[0])
+                    painter.setBrush(theme().color(one.color))
+                    painter.drawEllipse(points[0], 1.5, 1.5)
+                    painter.setBrush(Qt.BrushStyle.NoBrush)
                 else:
                     painter.drawPolyline(QPolygonF(points))
                 last = points[-1].y()

@@ -22,7 +22,11 @@ from PySide6.QtWidgets import (
 from console.widgets.button import Button
 from console.widgets.corners import round_corners
 from console.widgets.icons import draw_icon
+from console.widgets.overlay_bar import OverlayBar
 from console.widgets.paint import draw_text, text_width
+from console.widgets.row_controls import RowControls
+from console.widgets.style import ask_for_ring
+from console.widgets.table_columns import natural_width, shared_out
 from console.widgets.table_delegate import OUTER_PADDING, PADDING, CellDelegate
 from console.widgets.table_model import Column, Row, TableModel, sorted_rows
 from console.widgets.text import number_text
@@ -30,6 +34,7 @@ from console.widgets.theme import theme
 from console.widgets.tokens import HEADER_HEIGHT, ROW_HEIGHT, ROW_HEIGHT_COMPACT
 
 _END_MARGIN_PX = 200
+_STEPS = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
 
 
 class _Header(QHeaderView):
@@ -105,6 +110,9 @@ class DataTable(QTableView):
         self._local_sort = local_sort
         self._sort: tuple[str, bool] | None = None
         self._given: Sequence[Row] = ()
+        self._natural: dict[str, int] = {}
+        self._dragged: dict[int, int] = {}
+        self._sizing = False
         self._patching = False
         self._told: list[str] = []
         self._told_end_at = -1
@@ -119,8 +127,12 @@ class DataTable(QTableView):
         self.setHorizontalHeader(self._head)
         self.setItemDelegate(self._cell_delegate)
         self._dress(framed=framed, ground=ground, multi=multi)
+        self._bar = OverlayBar(self)
+        self._controls = RowControls(self, self._cell_rect)
+        self._head.setStretchLastSection(not any(column.stretch for column in self.columns))
         self._lay_out_columns()
         self._connect()
+        self.set_density_compact(theme().compact)
 
     # What it shows.
 
@@ -149,6 +161,8 @@ class DataTable(QTableView):
             self._restore(selected, current)
         finally:
             self._patching = False
+        self._measure()
+        self._controls.place()
         if not at_top and anchor is not None:
             position = self._rows_model.position(anchor)
             if position is not None:
@@ -195,21 +209,16 @@ class DataTable(QTableView):
         """Rows of 24 px instead of 28; taller rows stay as they are."""
         if self._row_height <= ROW_HEIGHT:
             self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT_COMPACT if compact else self._row_height)
+            self._controls.place()
 
     def set_row_widget(self, key: str, column_key: str, widget: QWidget) -> None:
         """Put a real control into a cell of a column of kind "widget"; for a handful of rows only."""
-        position = self._rows_model.position(key)
-        if position is not None:
-            number = [column.key for column in self.columns].index(column_key)
-            self.setIndexWidget(self._rows_model.index(position, number), widget)
+        if self._rows_model.position(key) is not None:
+            self._controls.set(key, column_key, widget)
 
     def row_widget(self, key: str, column_key: str) -> QWidget | None:
         """The control that `set_row_widget` has put there, if any."""
-        position = self._rows_model.position(key)
-        if position is None:
-            return None
-        number = [column.key for column in self.columns].index(column_key)
-        return self.indexWidget(self._rows_model.index(position, number))
+        return self._controls.get(key, column_key)
 
     # What is chosen.
 
@@ -289,24 +298,62 @@ class DataTable(QTableView):
         rows.setMinimumSectionSize(ROW_HEIGHT_COMPACT)
         rows.setDefaultSectionSize(self._row_height)
 
-    def _lay_out_columns(self) -> None:
-        self._head.setStretchLastSection(not any(column.stretch for column in self.columns))
+    def _measure(self) -> None:
+        """See how wide the words of columns that fit them are. They grow and never shrink while the table has
+        rows, so that live rows do not make the columns jump.
+        """
+        if not self._rows_model.rows:
+            self._natural.clear()
+            return
+        changed = False
         for number, column in enumerate(self.columns):
-            self._head.resizeSection(number, column.width)
-            if column.stretch:
-                self._head.setSectionResizeMode(number, QHeaderView.ResizeMode.Stretch)
+            if column.fit is not None:
+                around_px = self._cell_delegate.padding(number)
+                width = natural_width(column, self._rows_model.rows, around_px=around_px)
+                if width > self._natural.get(column.key, 0):
+                    self._natural[column.key] = width
+                    changed = True
+        if changed:
+            self._lay_out_columns()
+
+    def _lay_out_columns(self) -> None:
+        widths = shared_out(self.columns, self._natural, self.viewport().width())
+        self._sizing = True
+        for number, width in enumerate(widths):
+            wanted = self._dragged.get(number, width)
+            if self._head.sectionSize(number) != wanted:
+                self._head.resizeSection(number, wanted)
+        self._sizing = False
+
+    def _on_section_resized(self, number: int, _old: int, new: int) -> None:
+        if not self._sizing and QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            self._dragged[number] = new
+        self._controls.place()
+
+    def _cell_rect(self, key: str, column_key: str) -> QRect | None:
+        position = self._rows_model.position(key)
+        if position is None:
+            return None
+        number = [column.key for column in self.columns].index(column_key)
+        return self.visualRect(self._rows_model.index(position, number))
 
     def _connect(self) -> None:
         self._head.sectionClicked.connect(self._on_head)
+        self._head.sectionResized.connect(self._on_section_resized)
         self._rows_model.check_requested.connect(self.check_toggled)
         self.selectionModel().selectionChanged.connect(self._tell_selection)
         self.doubleClicked.connect(self._on_activated)
         self.verticalScrollBar().valueChanged.connect(self._on_scrolled)
         theme().changed.connect(self._repaint)
+        theme().density_changed.connect(self._on_density)
+        ask_for_ring(self, "table")
 
     def _repaint(self) -> None:
         self.viewport().update()
         self._head.viewport().update()
+
+    def _on_density(self) -> None:
+        self.set_density_compact(theme().compact)
 
     def _pitch(self) -> int:
         return self.verticalHeader().defaultSectionSize()
@@ -351,6 +398,7 @@ class DataTable(QTableView):
 
     def _on_scrolled(self, value: int) -> None:
         self._hover_at(None)
+        self._controls.place()
         bar = self.verticalScrollBar()
         count = len(self._rows_model.rows)
         if count and value >= bar.maximum() - _END_MARGIN_PX and self._told_end_at != count and value > 0:
@@ -412,6 +460,11 @@ class DataTable(QTableView):
             self.activated_row.emit(current)
         elif key == Qt.Key.Key_Space and current is not None and self._toggle_check(current):
             pass
+        elif key in _STEPS and self._rows_model.rows and not self.selected_keys():
+            # Qt steps away from the current row, which a table of one row does not have room for.
+            here = self.currentIndex() if current is not None else self._rows_model.index(0, 0)
+            self.setCurrentIndex(here)
+            self.selectRow(here.row())
         elif key in (Qt.Key.Key_Home, Qt.Key.Key_End) and self._rows_model.rows:
             last = len(self._rows_model.rows) - 1
             row = 0 if key == Qt.Key.Key_Home else last
@@ -455,4 +508,7 @@ class DataTable(QTableView):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        self._lay_out_columns()
+        self._bar.place(self.viewport().geometry())
         self._place_pill()
+        self._controls.place()

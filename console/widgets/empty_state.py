@@ -46,6 +46,7 @@ class EmptyState(QWidget):
         layout.addSpacing(13)
         layout.addWidget(self._button, 0, centre)
         layout.addStretch(1)
+        self.setFocusProxy(self._button)
         self.set(icon, title, reason, action=action)
         theme().changed.connect(self._recolour)
 

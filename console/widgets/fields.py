@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QPlainTextEdit,
     QRadioButton,
@@ -82,6 +83,8 @@ class SearchField(TextField):
             name=name, placeholder=placeholder if placeholder is not None else name, mono=mono, parent=parent
         )
         self._hint = ""
+        self._mono = mono
+        self.setFont(theme().font("body"))
         self.setMinimumWidth(200)
         self._clear = IconButton("x", name="Clear", size=20, icon_size=14, parent=self)
         self._clear.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -132,6 +135,9 @@ class SearchField(TextField):
 
     def _on_text(self) -> None:
         self._clear.setVisible(bool(self.text()))
+        if self._mono:
+            # The placeholder is a sentence, what is typed is a query.
+            self.setFont(theme().font("mono" if self.text() else "body"))
         self._arrange()
 
     def _on_return(self) -> None:
@@ -161,7 +167,11 @@ class TextArea(QPlainTextEdit):
 
 
 class Select(QComboBox):
-    """A choice of a few, as a closed box with a chevron. `changed` carries the key a person has chosen."""
+    """A choice of a few, as a closed box with a chevron. `changed` carries the key a person has chosen.
+
+    Qt tells assistive technology the present choice as a combo box's name; the name itself it takes from a
+    label beside it, which is therefore there, unseen.
+    """
 
     changed = Signal(str)
 
@@ -180,12 +190,20 @@ class Select(QComboBox):
         self._role = "label-name" if small else "body"
         self._on_red = False
         self.setAccessibleName(name)
+        self._said = QLabel(name)
+        self._said.setBuddy(self)
+        self._said.hide()
         self.setFixedHeight(height)
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         self.set_items(items)
         self.activated.connect(lambda _index: self.changed.emit(self.current()))
         ask_for_ring(self, "field")
         repaint_on_change(self)
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ParentChange and self._said.parent() is not self.parent():
+            self._said.setParent(self.parentWidget())
+        return super().event(event)
 
     def set_items(self, items: Sequence[tuple[str, str]], *, dots: dict[str, str] | None = None) -> None:
         """Replace the (key, words) pairs; the choice stays when its key does. `dots`: key to colour token."""

@@ -1,9 +1,10 @@
-"""Text and the smallest marks: labels in a role and tone of the theme, dividers, dots, key caps."""
+"""Text and the smallest marks: labels in a role and tone of the theme, dividers, dots, icons, key caps."""
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPalette
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
+from console.widgets.icons import draw_icon
 from console.widgets.paint import draw_box, draw_text, text_width
 from console.widgets.theme import repaint_on_change, theme
 from console.widgets.tokens import RADIUS_SMALL
@@ -112,23 +113,39 @@ class Dot(QWidget):
         painter.end()
 
 
-class KeyCap(QWidget):
+class Glyph(QWidget):
+    """An icon in a token's colour; always beside a word, never alone."""
+
+    def __init__(self, icon: str, color: str, *, size: int = 14, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._icon = icon
+        self._color = color
+        self._size = size
+        self.setFixedSize(size, size)
+        repaint_on_change(self)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        draw_icon(painter, self._icon, self._color, x=0, y=0, size=self._size)
+        painter.end()
+
+
+class KeyCap(QLabel):
     """A key or shortcut in a grey cap, 16 px high."""
 
     def __init__(self, text: str, *, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._text = text
-        self.setAccessibleName(text)
+        super().__init__(text, parent)
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setFixedSize(self.sizeHint())
         repaint_on_change(self)
 
     def sizeHint(self) -> QSize:
-        return QSize(round(text_width("key", self._text)) + 10, 16)
+        return QSize(round(text_width("key", self.text())) + 10, 16)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         draw_box(painter, QRectF(self.rect()), fill=theme().color("key_cap"), radius=RADIUS_SMALL)
         draw_text(
-            painter, self._text, role="key", color=theme().color("muted"), x=5, top=0, height=self.height()
+            painter, self.text(), role="key", color=theme().color("muted"), x=5, top=0, height=self.height()
         )
         painter.end()

@@ -13,12 +13,14 @@ class Page(QWidget):
 
     `noun` is its name for navigation ("tasks"), `title` its word in the sidebar. `badge_changed` carries
     what the sidebar shows behind the word: a text and a tone ("", "neutral", "warning" or "error").
+    `connect_wanted`: the person wants the line without which the page has nothing to show.
     """
 
     noun: str = ""
     title: str = ""
     icon_name: str = ""
     badge_changed = Signal(str, str)
+    connect_wanted = Signal()
 
     def activate(self) -> None:
         """The page has become visible: start what it needs."""
@@ -35,6 +37,10 @@ class Page(QWidget):
     def focus_content(self) -> None:
         """Put the keyboard focus where work on this page begins."""
         self.setFocus()
+
+    def detail(self) -> QWidget | None:
+        """The panel beside or below the content that F6 goes to after it, if the page has one."""
+        return None
 
     def commands(self) -> list[Command]:
         """What the command palette offers for this page."""

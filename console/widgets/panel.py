@@ -2,21 +2,28 @@
 cards.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QKeySequence, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QApplication, QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from console.widgets.badge import Badge
 from console.widgets.corners import round_corners
 from console.widgets.icons import draw_icon
 from console.widgets.label import Divider, Text
-from console.widgets.paint import draw_box, draw_text, text_width
+from console.widgets.paint import draw_box, text_width
 from console.widgets.sparkline import draw_sparkline
 from console.widgets.text import UNKNOWN
 from console.widgets.theme import repaint_on_change, theme
 from console.widgets.tokens import PANEL_HEAD_HEIGHT, RADIUS
+
+_CARD_PADDING: Final = 15
+_LONGEST_WORD: Final = 24
+_BREAKABLE: Final = re.compile(r"([._/@,-])")
+_BREAK: Final = "\u200b"
 
 
 class Surface(QWidget):
@@ -224,16 +231,25 @@ class KeyValueGrid(QWidget):
         self._grid.setColumnMinimumWidth(0, key_width)
         self._grid.setColumnStretch(1, 1)
         self._shape: list[tuple[str, str]] = []
-        self._values: list[Text] = []
+        self._values: list[_Value] = []
 
-    def set_pairs(self, pairs: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
-        """Show (name, value) or (name, value, role); role "mono" for ids. Only changed values are touched."""
+    def set_pairs(
+        self,
+        pairs: Sequence[tuple[str, str] | tuple[str, str, str]],
+        *,
+        hints: Mapping[str, str] | None = None,
+    ) -> None:
+        """Show (name, value) or (name, value, role); role "mono" for ids. Only changed values are touched.
+
+        `hints` are tooltips of values by name, such as the exact instant.
+        """
         full = [(pair[0], pair[1], pair[2] if len(pair) > 2 else "label") for pair in pairs]
         shape = [(name, role) for name, _, role in full]
         if shape != self._shape:
             self._rebuild(shape)
         for label, (name, value, _) in zip(self._values, full, strict=True):
-            label.set_text(value)
+            label.show_value(value)
+            label.setToolTip(hints.get(name, "") if hints is not None else "")
             label.set_tone("muted" if value == UNKNOWN else "text")
             label.setAccessibleName(f"{name}: {value}")
 
@@ -246,11 +262,38 @@ class KeyValueGrid(QWidget):
         self._shape = shape
         top = Qt.AlignmentFlag.AlignTop
         for row, (name, role) in enumerate(shape):
-            value = Text(role=role if role != "mono" else "mono-small", wrap=True, selectable=True)
+            value = _Value(role=role if role != "mono" else "mono-small")
             self._grid.addWidget(Text(name, role="label", tone="muted"), row, 0, top)
             self._grid.addWidget(value, row, 1, top)
             self._values.append(value)
         self._grid.setRowStretch(len(shape), 1)
+
+
+class _Value(Text):
+    """A value that can be selected and copied. A dotted name too long for one line breaks after its dots.
+
+    The places to break are zero-width spaces, which a copy must not carry.
+    """
+
+    def __init__(self, *, role: str) -> None:
+        super().__init__(role=role, wrap=True, selectable=True)
+        self._value = ""
+        copy = QAction("Copy", self)
+        copy.setShortcut(QKeySequence.StandardKey.Copy)
+        copy.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.triggered.connect(self._copy)
+        self.addAction(copy)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+
+    def show_value(self, value: str) -> None:
+        """Replace the value."""
+        self._value = value
+        long_word = max((len(word) for word in value.split()), default=0) > _LONGEST_WORD
+        self.set_text(_BREAKABLE.sub(rf"\1{_BREAK}", value) if long_word else value)
+
+    def _copy(self) -> None:
+        chosen = self.selectedText().replace(_BREAK, "")
+        QApplication.clipboard().setText(chosen or self._value)
 
 
 class Card(Surface):
@@ -258,10 +301,10 @@ class Card(Surface):
 
     def __init__(self, caption: str, *, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
-        self._caption = caption
-        self._value: str | None = None
-        self._suffix = ""
-        self._sub = ""
+        self._caption = Text(caption, role="label-name", tone="muted", parent=self)
+        self._value = Text(UNKNOWN, role="card", tone="muted", parent=self)
+        self._suffix = Text(role="body-big", tone="muted", parent=self)
+        self._sub = Text(role="label", tone="muted", parent=self)
         self._tone = "muted"
         self._icon: str | None = None
         self._series: Sequence[float | None] = ()
@@ -282,8 +325,14 @@ class Card(Surface):
         icon: str | None = None,
     ) -> None:
         """Replace number, the words after it and the line below; None is unknown."""
-        self._value, self._suffix, self._sub, self._tone, self._icon = value, suffix, sub, tone, icon
+        self._value.set_text(UNKNOWN if value is None else value)
+        self._value.set_tone("muted" if value is None else "text")
+        self._suffix.set_text(suffix)
+        self._sub.set_text(sub)
+        self._sub.set_tone(tone)
+        self._tone, self._icon = tone, icon
         self._describe()
+        self._place()
         self.update()
 
     def set_series(self, series: Sequence[float | None], *, color: str = "in") -> None:
@@ -299,37 +348,40 @@ class Card(Surface):
     def sizeHint(self) -> QSize:
         return QSize(257, 90)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place()
+
     def _describe(self) -> None:
-        value = UNKNOWN if self._value is None else self._value
-        words = " ".join(part for part in (value, self._suffix) if part)
-        self.setAccessibleName(f"{self._caption}: {words}")
-        self.setAccessibleDescription(self._sub)
+        words = " ".join(part.text() for part in (self._value, self._suffix) if part.text())
+        self.setAccessibleName(f"{self._caption.text()}: {words}")
+        self.setAccessibleDescription(self._sub.text())
+        self._value.setAccessibleDescription(self._caption.text())
+        self._sub.setToolTip(self._sub.text())
+
+    def _place(self) -> None:
+        """Put the words where they stand on the card, from one baseline to the next."""
+        room = self.width() - 2 * _CARD_PADDING
+        value_width = round(text_width("card", self._value.text()) + 1)
+        below = _CARD_PADDING + (16 if self._icon is not None else 0)
+        self._caption.setGeometry(_CARD_PADDING, 11, room, 20)
+        self._value.setGeometry(_CARD_PADDING, 30, value_width, 32)
+        self._suffix.setGeometry(_CARD_PADDING + value_width + 5, 34, max(0, room - value_width - 5), 32)
+        self._sub.setGeometry(below, 60, room - below + _CARD_PADDING, 20)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
-        look = theme()
         painter = QPainter(self)
-        draw_text(
-            painter, self._caption, role="label-name", color=look.color("muted"), x=15, top=11, height=20
-        )
-        value = UNKNOWN if self._value is None else self._value
-        ink = look.color("muted" if self._value is None else "text")
-        width = draw_text(painter, value, role="card", color=ink, x=15, top=30, height=32)
-        if self._suffix:
-            x, quiet = 15 + width + 6, look.color("muted")
-            draw_text(painter, self._suffix, role="body-big", color=quiet, x=x, top=34, height=32)
-        x = 15.0
         if self._icon is not None:
-            draw_icon(painter, self._icon, self._tone, x=x, y=64, size=12)
-            x += 16
-        draw_text(painter, self._sub, role="label", color=look.color(self._tone), x=x, top=60, height=20)
+            draw_icon(painter, self._icon, self._tone, x=_CARD_PADDING, y=64, size=12)
         self._paint_picture(painter)
         painter.end()
 
     def _paint_picture(self, painter: QPainter) -> None:
         look = theme()
-        taken = 15 + max(text_width("label-name", self._caption), text_width("label", self._sub)) + 16
-        if self._series:
+        taken = 15 + max(text_width(role, words.text()) for role, words in self._lines()) + 16
+        known = sum(value is not None for value in self._series)
+        if known > 1:
             width = min(94.0, self.width() - 15 - taken)
             if width > 30:
                 box = QRectF(self.width() - 16 - width, 15, width, 40)
@@ -347,3 +399,7 @@ class Card(Surface):
                 bar = QRectF(x, 28, pitch * 10 / 14, 24)
                 draw_box(painter, bar, fill=look.color(series[tone]), radius=2)
                 x += pitch
+
+    def _lines(self) -> tuple[tuple[str, Text], ...]:
+        """What the picture must not cover, with the role of each."""
+        return ("label-name", self._caption), ("card", self._value)

@@ -75,6 +75,8 @@ class FocusRing(QFocusFrame):
             if widget.property("error"):
                 color = theme().color("st_failed")
             draw_ring(painter, inner.adjusted(-1, -1, 1, 1), color=color, width=2, radius=RADIUS + 1)
+        elif kind == "table":
+            draw_ring(painter, inner, color=theme().color("focus"), width=2, radius=RADIUS)
         else:
             draw_ring(
                 painter,
@@ -89,8 +91,8 @@ class FocusRing(QFocusFrame):
 class FocusRingFollower(QObject):
     """Moves one ring to whatever control has the keyboard focus and asks for a ring.
 
-    A control asks with the dynamic property `focusRing`: "button" or "field". A button reached with the
-    mouse gets none, a field always.
+    A control asks with the dynamic property `focusRing`: "button", "table" or "field". A button or table
+    reached with the mouse gets none, a field always.
     """
 
     def __init__(self, app: QApplication) -> None:
@@ -101,7 +103,7 @@ class FocusRingFollower(QObject):
     def _move(self, _old: QWidget | None, new: QWidget | None) -> None:
         kind = new.property(RING_PROPERTY) if new is not None else None
         by_mouse = QApplication.mouseButtons() != Qt.MouseButton.NoButton
-        wanted = new if kind == "field" or (kind == "button" and not by_mouse) else None
+        wanted = new if kind == "field" or (kind in ("button", "table") and not by_mouse) else None
         if wanted is None:
             if self._ring is not None:
                 self._ring.setWidget(None)  # type: ignore[arg-type]  # Qt takes a null pointer here
@@ -117,5 +119,5 @@ class FocusRingFollower(QObject):
 
 
 def ask_for_ring(widget: QWidget, kind: str) -> None:
-    """Let the focus ring go around this widget: "button" or "field"."""
+    """Let the focus ring go around this widget: "button", "table" (inside its edge) or "field"."""
     widget.setProperty(RING_PROPERTY, kind)

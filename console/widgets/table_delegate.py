@@ -23,6 +23,7 @@ from console.widgets.icons import draw_icon
 from console.widgets.paint import draw_box, draw_text, text_width
 from console.widgets.sparkline import draw_sparkline
 from console.widgets.states import state_look
+from console.widgets.table_columns import ROLES
 from console.widgets.table_model import Cell, Column, TableModel
 from console.widgets.text import UNKNOWN, middle_elide_id
 from console.widgets.theme import theme
@@ -33,9 +34,7 @@ OUTER_PADDING: Final = 12
 _ICON_STEP: Final = 20
 _SPARK_WIDTH: Final = 70
 _BAR_WIDTH: Final = 60
-_SUFFIX_WIDTH: Final = 46
-
-_ROLES: Final = {"name": "name", "mono": "mono", "id": "mono", "state": "name", "link": "label-name"}
+_SUFFIX_WIDTH: Final = 48
 
 
 class RowLook(Protocol):
@@ -73,6 +72,12 @@ class CellDelegate(QStyledItemDelegate):
         column = self._model.columns[number]
         cell = self._model.cell(row, number)
         self._paint_content(painter, self.content_rect(rect, number), column, cell)
+
+    def padding(self, number: int) -> int:
+        """The pixels at both sides of a column's words, with the icon that stands before a state."""
+        outer = (number == 0) + (number == len(self._model.columns) - 1)
+        icon = _ICON_STEP if self._model.columns[number].kind == "state" else 0
+        return 2 * PADDING + outer * (OUTER_PADDING - PADDING) + icon
 
     def content_rect(self, rect: QRect, number: int) -> QRectF:
         """The part of a cell's rectangle in which words may stand."""
@@ -162,9 +167,9 @@ class CellDelegate(QStyledItemDelegate):
 
     def _paint_words(self, painter: QPainter, box: QRectF, column: Column, cell: Cell) -> None:
         look = theme()
-        role = "strong" if cell.bold and not self._rows.stale else _ROLES.get(column.kind, "body")
-        if column.kind == "link" and cell.text != UNKNOWN:
-            role = "name"
+        role = "strong" if cell.bold and not self._rows.stale else ROLES.get(column.kind, "body")
+        if column.kind == "link" and cell.text == UNKNOWN:
+            role = "body"
         x = box.x()
         if cell.icon is not None:
             draw_icon(painter, cell.icon, self._ink(column, cell), x=x, y=box.y() + (box.height() - 14) // 2)
@@ -214,7 +219,7 @@ class CellDelegate(QStyledItemDelegate):
         column = self._model.columns[number]
         words = cell.tooltip
         if words is None and column.kind not in ("check", "badge", "state", "widget"):
-            role = _ROLES.get(column.kind, "body")
+            role = ROLES.get(column.kind, "body")
             room = self.content_rect(option.rect, number).width()
             if self._cut(column, cell, role, room) != cell.text:
                 words = cell.text

@@ -65,12 +65,17 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `width` is in pixels with 6 px of padding at each side; `stretch` shares what is left."""
+    """One column. `width` is in pixels with 6 px of padding at each side.
+
+    `stretch` shares what is left and is at least `width` wide; with `fit` the column is as wide as its words,
+    between `width` and `fit`.
+    """
 
     key: str
     title: str
-    width: int = 100
+    width: int = 90
     stretch: int = 0
+    fit: int | None = None
     kind: CellKind = "text"
     align: Literal["left", "right"] | None = None
     sortable: bool = True

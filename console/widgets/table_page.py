@@ -32,6 +32,7 @@ class TableStack(QWidget):
     def show_rows(self) -> None:
         """Show the table."""
         self._stack.setCurrentWidget(self.table)
+        self.setFocusProxy(self.table)
 
     def show_loading(self) -> None:
         """Show grey bars (after 200 ms)."""
@@ -46,4 +47,7 @@ class TableStack(QWidget):
             # One step longer than it is seen, because its own button may have brought us here.
             self._former, self._empty_state = self._empty_state, state
             self._empty_layout.addWidget(state)
+            state.show()  # at once: Qt would show it with the next event, a frame without words
+        # Who goes to the content with the keyboard comes to what can be done there.
+        self.setFocusProxy(state)
         self._stack.setCurrentWidget(self._empty)

@@ -111,8 +111,10 @@ def rate_text(per_second: float | None) -> str:
 
 
 def percent_text(percent: float | None) -> str:
-    """A share in percent: 18.4 becomes "18.4 %"."""
-    return UNKNOWN if percent is None else f"{percent:.1f} %"
+    """A share in percent: 18.4 becomes "18.4 %"; from a hundred on without the tenth."""
+    if percent is None:
+        return UNKNOWN
+    return f"{percent:,.0f} %" if percent >= 99.95 else f"{percent:.1f} %"
 
 
 def clock_text(
@@ -132,6 +134,19 @@ def clock_text(
     if local.year != today.year:
         return f"{day} {local.year}"
     return f"{day} {local:%H:%M}"
+
+
+def fine_clock_text(instant: datetime | None, tz: tzinfo, *, now: datetime | None = None) -> str:
+    """An instant to the millisecond: "14:31:40.114", with the day before it when it is not of today."""
+    if instant is None:
+        return UNKNOWN
+    local = instant.astimezone(tz)
+    today = (now if now is not None else datetime.now(tz)).astimezone(tz)
+    clock = f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
+    if local.date() == today.date():
+        return clock
+    year = "" if local.year == today.year else f" {local.year}"
+    return f"{local.day} {_MONTHS[local.month - 1]}{year} {clock}"
 
 
 def ago_text(seconds: float | None) -> str:

@@ -33,16 +33,16 @@ _MONO = "JetBrains Mono"
 
 
 class Theme(QObject):
-    """Tokens and fonts in force. `changed` is emitted after the palette and the style sheet have been
-    replaced.
-    """
+    """Tokens, fonts and density in force. `changed` comes after palette and style sheet were replaced."""
 
     changed = Signal()
+    density_changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self._tokens = LIGHT
         self._scheme: Scheme = "system"
+        self._compact = False
         self._app: QApplication | None = None
         self._colors: dict[str, QColor] = {}
         self._fonts: dict[str, QFont] = {}
@@ -58,6 +58,17 @@ class Theme(QObject):
     def scheme(self) -> Scheme:
         """What was asked for; "system" follows the desktop."""
         return self._scheme
+
+    @property
+    def compact(self) -> bool:
+        """Whether tables have the low rows of the compact density."""
+        return self._compact
+
+    def set_compact(self, compact: bool) -> None:
+        """Choose the density of all tables."""
+        if compact != self._compact:
+            self._compact = compact
+            self.density_changed.emit()
 
     def apply(self, app: QApplication, *, scheme: Scheme) -> None:
         """Give the application this look, now and again whenever the desktop changes its scheme."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from console.widgets.icons import draw_icon
 from console.widgets.label import Divider, Text
@@ -42,7 +42,7 @@ class _FoldButton(QAbstractButton):
         painter.end()
 
 
-class _FrameRow(QWidget):
+class _FrameRow(QLabel):
     """One frame: function and place on the first line, source on the second."""
 
     def __init__(self, frame: Frame) -> None:
@@ -73,11 +73,17 @@ class _FrameRow(QWidget):
 
 
 class TracebackView(QScrollArea):
-    """Shows one traceback at a time. `own_paths` are pieces of paths that mark the person's own code."""
+    """Shows one traceback at a time. `own_paths` are pieces of paths that mark the person's own code.
 
-    def __init__(self, name: str = "Traceback", *, parent: QWidget | None = None) -> None:
+    `note` stands below the error and stays from one traceback to the next.
+    """
+
+    def __init__(
+        self, name: str = "Traceback", *, note: QWidget | None = None, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._text = ""
+        self._note = note
         self.setAccessibleName(name)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidgetResizable(True)
@@ -109,6 +115,8 @@ class TracebackView(QScrollArea):
             head.addWidget(
                 Text(f"after {cause[:500]}", role="label", tone="muted", wrap=True, selectable=True)
             )
+        if self._note is not None:
+            head.addWidget(self._note)
         layout.addLayout(head)
         if parsed.frames:
             layout.addWidget(Divider(color="hairline"))

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QKeySequence, QPainter, QPaintEvent, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QCloseEvent, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QShortcut
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from console.core.commands import Command
+from console.core.connection import LOCAL_STACK_ID
 from console.core.notices import Level, Notice
 from console.widgets.banner import Banner
 from console.widgets.fields import SearchField
@@ -63,6 +64,7 @@ class MainWindow(QMainWindow):
         self._pages: dict[str, Page] = {}
         self._noun = ""
         self._query_waiting = ""
+        self._chosen = ""
         self.commands: Callable[[], list[Command]] = list
         self.menu = QMenu(self)
         self.bar = ConnectionBar(self.menu)
@@ -144,6 +146,7 @@ class MainWindow(QMainWindow):
         """Go to a page; one that is not there yet is shown as soon as it is."""
         if noun == self._noun:
             return
+        self._leave_sheet()
         leaving = self._pages.get(self._noun)
         self._noun = noun
         self.sidebar.select(noun)
@@ -165,6 +168,7 @@ class MainWindow(QMainWindow):
             page = self._slots[noun].make()
             self._pages[noun] = page
             page.badge_changed.connect(partial(self.sidebar.set_badge, noun))
+            page.connect_wanted.connect(self._connect_wanted)
             self.stack.addWidget(page)
         return page
 
@@ -175,10 +179,25 @@ class MainWindow(QMainWindow):
     def navigate(self, noun: str, query: str = "") -> None:
         """Implements `core.navigation.Navigate`."""
         if noun == self._noun and (page := self._pages.get(noun)) is not None:
+            self._leave_sheet()
             page.open_query(query)
             return
         self._query_waiting = query
         self.show_page(noun)
+
+    def _leave_sheet(self) -> None:
+        """A sheet belongs to its page: whoever goes elsewhere has cancelled it."""
+        for sheet in self.findChildren(QDialog):
+            if sheet.isVisible():
+                sheet.reject()
+
+    def _connect_wanted(self) -> None:
+        """Connect, or go where the local stack is started while there is nothing to connect to."""
+        down = any(one.text == "Start local stack" and one.enabled() for one in self.commands())
+        if self._chosen == LOCAL_STACK_ID and down:
+            self.show_page("stack")
+        else:
+            self.bar.connect_pressed.emit()
 
     def refresh(self) -> None:
         if (page := self._pages.get(self._noun)) is not None:
@@ -191,6 +210,7 @@ class MainWindow(QMainWindow):
         title = f"{name} - Celery Console" if name else "Celery Console"
         if title != self.windowTitle():
             self.setWindowTitle(title)
+        self._chosen = state.chosen
         self.bar.show_state(state)
 
     def show_notice(self, notice: Notice) -> None:
@@ -253,14 +273,34 @@ class MainWindow(QMainWindow):
             field.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _next_area(self) -> None:
+        """Bar, sidebar, content, detail, and round again."""
         focus = self.focusWidget()
         page = self._pages.get(self._noun)
+        detail = page.detail() if page is not None else None
+        first = _first_in(detail) if detail is not None and detail.isVisible() else None
         if focus is not None and self.bar.isAncestorOf(focus):
             self.sidebar.focus_list()
         elif focus is not None and self.sidebar.isAncestorOf(focus) and page is not None:
             page.focus_content()
+        elif (
+            focus is not None
+            and page is not None
+            and page.isAncestorOf(focus)
+            and detail is not None
+            and first is not None
+            and not detail.isAncestorOf(focus)
+        ):
+            first.setFocus(Qt.FocusReason.ShortcutFocusReason)
         else:
             self.bar.focus_chooser()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Esc leaves whatever control did not want it, for the content of the page."""
+        if event.key() == Qt.Key.Key_Escape and (page := self._pages.get(self._noun)) is not None:
+            page.focus_content()
+            event.accept()
+            return
+        super().keyPressEvent(event)
 
     # The end
 
@@ -287,6 +327,21 @@ class MainWindow(QMainWindow):
         ):
             # A minimised window costs the broker nothing.
             (page.deactivate if self.isMinimized() else page.activate)()
+
+
+def _first_in(area: QWidget) -> QWidget | None:
+    """The first control of an area that Tab would reach."""
+    candidate: QWidget | None = area.nextInFocusChain()
+    while candidate is not None and candidate is not area:
+        if (
+            candidate.focusPolicy() & Qt.FocusPolicy.TabFocus
+            and area.isAncestorOf(candidate)
+            and candidate.isVisible()
+            and candidate.isEnabled()
+        ):
+            return candidate
+        candidate = candidate.nextInFocusChain()
+    return None
 
 
 class _Content(QWidget):

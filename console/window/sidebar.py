@@ -193,7 +193,7 @@ class _NavDelegate(QStyledItemDelegate):
         if not text:
             return
         right = rect.right() - 17
-        if not tone:
+        if tone in ("", "neutral"):
             width = text_width("label", text)
             color = theme().color("muted")
             draw_text(

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, tzinfo
 
 from console.widgets.table_model import Cell, Column, Row
 from console.widgets.text import (
     UNKNOWN,
     ago_text,
+    ambiguous_task_names,
     clock_text,
     exact_instant,
     number_text,
+    short_task_name,
     short_worker_name,
 )
 from console.workers.model import Tab, WorkerRow, WorkersSnapshot, WorkerState
 
 WORKER_COLUMNS = (
-    Column("worker", "Worker", stretch=3, kind="name"),
+    Column("worker", "Worker", stretch=3, width=160, kind="name"),
     Column("state", "State", width=96, kind="state"),
     Column("active", "Active", width=68, kind="number"),
     Column("processed", "Processed", width=96, kind="number"),
     Column("failed", "Failed", width=76, kind="number"),
-    Column("pool", "Pool", width=84),
+    Column("pool", "Pool", width=64, fit=110),
     Column("concurrency", "Concurrency", width=106, kind="number"),
     Column("load", "Load", width=68, kind="number"),
     Column("queues", "Queues", stretch=2),
     Column("heartbeat", "Last heartbeat", width=124, kind="instant"),
 )
-_TASK = Column("task", "Task", stretch=2, kind="name", sortable=False)
+_TASK = Column("task", "Task", stretch=2, width=120, kind="name", sortable=False)
 _ID = Column("id", "ID", width=110, kind="id", sortable=False)
 _ARGUMENTS = Column("arguments", "Arguments", stretch=3, kind="mono", sortable=False)
-_QUEUE = Column("queue", "Queue", width=130, sortable=False)
+_QUEUE = Column("queue", "Queue", width=80, fit=180, sortable=False)
 TAB_COLUMNS: dict[Tab, tuple[Column, ...]] = {
     Tab.ACTIVE: (
         _TASK,
@@ -132,11 +134,14 @@ def worker_row(row: WorkerRow, *, shown: str, silent: bool, now: datetime, zone:
 def listing_rows(tab: Tab, rows: Sequence[Sequence[str]], *, zone: tzinfo, now: datetime) -> list[Row]:
     """The lines of a detail tab."""
     columns = TAB_COLUMNS[tab]
+    ambiguous = ambiguous_task_names([texts[0] for texts in rows if texts])
     lines = []
     for number, texts in enumerate(rows):
         cells = {
             column.key: _instant(text, zone=zone, now=now)
             if column.kind == "instant"
+            else _task(text, ambiguous)
+            if column is _TASK
             else _text(text, column)
             for column, text in zip(columns, texts, strict=False)
         }
@@ -200,6 +205,10 @@ def _instant(text: str, *, zone: tzinfo, now: datetime) -> Cell:
     if instant.tzinfo is None:
         return Cell(text)
     return Cell(clock_text(instant, zone, now=now), tooltip=exact_instant(instant, zone))
+
+
+def _task(name: str, ambiguous: Collection[str]) -> Cell:
+    return Cell(short_task_name(name, ambiguous), tooltip=name, copy=name) if name else Cell()
 
 
 def _text(text: str, column: Column) -> Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from console.core.commands import Command
@@ -57,7 +58,9 @@ class WorkersPage(Page):
         self._banner = Banner()
         self._table = DataTable("Workers", WORKER_COLUMNS, local_sort=True)
         self._stack = TableStack(self._table)
-        self._no_line = EmptyState("plug", "Not connected", "Connect to a broker to see its workers.")
+        self._no_line = EmptyState(
+            "plug", "Not connected", "Connect to a broker to see its workers.", action="Connect"
+        )
         self._none = EmptyState(
             "cpu", "No workers", "Nobody sends heartbeats or answers on this broker. Start a worker."
         )
@@ -81,6 +84,7 @@ class WorkersPage(Page):
         for action, button in self._buttons.items():
             button.clicked.connect(partial(self._do, action))
         self._banner.action_clicked.connect(model.refresh)
+        self._no_line.action_clicked.connect(self.connect_wanted)
         self._table.selection_changed.connect(lambda keys: model.choose(keys[0] if keys else None))
         self._detail.tab_chosen.connect(lambda word: model.choose_tab(Tab(word)))
         self._detail.read_again.connect(model.read_listing)
@@ -114,7 +118,10 @@ class WorkersPage(Page):
         rows = self._table.rows()
         if rows and not self._table.selected_keys():
             self._table.select_keys([rows[0].key])
-        self._table.setFocus()
+        self._stack.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def detail(self) -> QWidget:
+        return self._detail
 
     def commands(self) -> list[Command]:
         model = self._view_model
