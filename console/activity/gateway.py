@@ -40,6 +40,7 @@ class SqliteActivity:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
 
     def begin(self, entry: ActivityEntry) -> int:
         with self._open() as database:
@@ -84,8 +85,12 @@ class SqliteActivity:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
+            if self._connection is not None and self._identity() != self._opened:
+                # Somebody took the file away: what is written to it now, nobody would ever read.
+                self.close()
             if self._connection is None:
                 self._connection = self._connected()
+                self._opened = self._identity()
             with self._connection:
                 yield self._connection
         except sqlite3.Error as error:
@@ -97,6 +102,14 @@ class SqliteActivity:
                 cause=Cause.NO_SPACE if "full" in str(error) else Cause.LOCKED,
                 retryable=True,
             ) from error
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file stands at our path; None when there is none."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._file, timeout=3.0, check_same_thread=False)

@@ -22,7 +22,7 @@ from console.history.model import CollectorState
 from console.widgets.badge import StateLabel
 from console.widgets.banner import Banner
 from console.widgets.label import Text
-from tests.heartbeat import Heartbeat
+from tests.heartbeat import LIMIT_S, Heartbeat
 from tests.running import Scenario, run_console, until
 from tests.valkey import ValkeyServer
 
@@ -59,15 +59,15 @@ def said(widget: QWidget | None) -> str:
     return "\n".join(words)
 
 
-def bad_day(app: QApplication, home: Path, scenario: Scenario) -> None:
-    """Run `scenario` in a real console and fail when its main thread stood still for longer than 100 ms.
+def bad_day(app: QApplication, home: Path, scenario: Scenario, *, limit_s: float = LIMIT_S) -> None:
+    """Run `scenario` in a real console and fail when its main thread stood still for longer than `limit_s`.
 
     Measured from when all pages are there until the connection is closed; starting has its own test.
     """
 
     async def measured(console: Console) -> None:
         await until(lambda: console.window.page("activity") is not None, 10, "the pages")
-        with Heartbeat() as heartbeat:
+        with Heartbeat(limit_s) as heartbeat:
             await scenario(console)
             await console.connections.disconnect()
         heartbeat.check()

@@ -37,6 +37,20 @@ def test_an_act_and_its_end_are_read_newest_first(tmp_path: Path) -> None:
     log.close()
 
 
+def test_a_file_that_is_taken_away_begins_anew(tmp_path: Path) -> None:
+    """Otherwise acts would go to a file that has no name any more."""
+    file = tmp_path / "activity.sqlite3"
+    log = SqliteActivity(file)
+    log.begin(entry("mail"))
+    for part in tmp_path.iterdir():
+        part.unlink()
+    log.finish(log.begin(entry("reports")), NOW, Outcome.DONE, "")
+    log.close()
+    again = SqliteActivity(file)
+    assert [line.target for line in again.read("")] == ["reports"]
+    again.close()
+
+
 @pytest.mark.parametrize("change", ["UPDATE act SET who = 'x'", "DELETE FROM act", "DELETE FROM ending"])
 def test_nothing_can_be_changed_afterwards(tmp_path: Path, change: str) -> None:
     log = SqliteActivity(tmp_path / "activity.sqlite3")
