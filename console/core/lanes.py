@@ -148,7 +148,7 @@ class _Job:
         self.args = args
         self.loop = loop
         self.future = future
-        self.title = getattr(function, "__qualname__", repr(function))
+        self.title = getattr(function, "__qualname__", type(function).__name__)
 
     def run(self, lane: str) -> None:
         if self.future.cancelled():

@@ -46,8 +46,13 @@ class ScheduleTables(Protocol):
 class Timetable(Protocol):
     """Blocking: a reading with words, problems and next runs worked out."""
 
-    def work_out(self, schedules: Sequence[Schedule], now: datetime) -> tuple[ScheduleView, ...]:
-        """The rows' views as seen from `now`, in the same order; what has not changed comes from memory."""
+    def work_out(
+        self, schedules: Sequence[Schedule], now: datetime, within_s: float
+    ) -> tuple[ScheduleView, ...]:
+        """The views as seen from `now` of the first rows, as many as fit into `within_s`, at least one.
+
+        What has not changed comes from memory.
+        """
         ...
 
     def keep_only(self, ids: Collection[int]) -> None:

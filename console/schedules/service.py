@@ -49,7 +49,9 @@ SETTLE_S = 0.4
 """How long after a change to look whether beat, which was just noting a run, has written over it."""
 TRIES = 3
 AT_ONCE = 1_000
-"""More rows than this are shown before their next runs are worked out, in portions of this many."""
+"""More rows than this are shown before their next runs are worked out."""
+PORTION_S = 0.01
+"""How long next runs are worked out at a time: the window, which shares the interpreter, waits at most so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +192,9 @@ class ScheduleService:
         if self._timetable is None:
             self._timetable = await session.database.run(self._make_timetable)
         timetable, views = self._timetable, list[ScheduleView]()
-        for start in range(0, len(schedules), AT_ONCE):
-            part = schedules[start : start + AT_ONCE]
-            views += await session.database.run(timetable.work_out, part, self._clock.now())
+        while len(views) < len(schedules):
+            left, now = schedules[len(views) :], self._clock.now()
+            views += await session.database.run(timetable.work_out, left, now, PORTION_S)
         await session.database.run(timetable.keep_only, {schedule.id for schedule in schedules})
         return views
 

@@ -6,6 +6,7 @@ is kept until it has passed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
@@ -19,11 +20,19 @@ class CeleryTimetable:
     def __init__(self) -> None:
         self._known: dict[int, ScheduleView] = {}
 
-    def work_out(self, schedules: Sequence[Schedule], now: datetime) -> tuple[ScheduleView, ...]:
-        """Views in the order of `schedules`, next runs as seen from `now` (aware)."""
-        views = tuple(_view(schedule, self._known.get(schedule.id), now) for schedule in schedules)
-        self._known.update((view.schedule.id, view) for view in views)
-        return views
+    def work_out(
+        self, schedules: Sequence[Schedule], now: datetime, within_s: float
+    ) -> tuple[ScheduleView, ...]:
+        """Views of the first of `schedules`, as many as fit, next runs as seen from `now` (aware)."""
+        ends_s = time.monotonic() + within_s
+        views: list[ScheduleView] = []
+        for schedule in schedules:
+            view = _view(schedule, self._known.get(schedule.id), now)
+            self._known[schedule.id] = view
+            views.append(view)
+            if time.monotonic() > ends_s:
+                break
+        return tuple(views)
 
     def keep_only(self, ids: Collection[int]) -> None:
         """Forget rows that are gone."""

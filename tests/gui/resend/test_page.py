@@ -21,6 +21,7 @@ from console.widgets.data_table import DataTable
 from console.widgets.empty_state import EmptyState
 from console.widgets.fields import TextField
 from console.widgets.label import Text
+from tests.gui.active_window import show_active
 from tests.unit.resend.world import LOCAL, SHOP, WAIT_S, World, detail
 
 Kind = TypeVar("Kind", bound=QWidget)
@@ -40,7 +41,7 @@ class Seen(World):
     async def __aenter__(self) -> Seen:
         await super().__aenter__()
         self.page.resize(1088, 732)
-        self.page.show()
+        await show_active(self.page)
         self.page.activate()
         return self
 
