@@ -3,14 +3,15 @@
 It stands beside the settings so that ``celery -A bundled_project worker|beat`` finds it by its usual name.
 """
 
-import os
 from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init
 from celery.utils.log import get_logger
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bundled_project.settings")
+from bundled_project.load_settings import load_settings
+
+load_settings()
 
 # The task class is named, not imported: it needs Django, which is not set up yet at this point.
 app = Celery("bundled_project", task_cls="bundled_project.exact_arguments:ExactTask")

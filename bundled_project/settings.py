@@ -1,5 +1,6 @@
 """The project's settings, each from the environment with a default that works on a developer's machine."""
 
+import math
 import os
 import secrets
 from pathlib import Path
@@ -12,7 +13,23 @@ def _env(name: str, default: str) -> str:
 
 
 def _seconds(name: str, default: float) -> float:
-    return float(_env(name, str(default)))
+    text = _env(name, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        message = f"{name}: {text!r} is not a number of seconds"
+        raise ValueError(message)
+    return value
+
+
+def _whole(name: str, default: int) -> int:
+    text = _env(name, str(default))
+    if not text.isdecimal():
+        message = f"{name}: {text!r} is not a whole number"
+        raise ValueError(message)
+    return int(text)
 
 
 DATA_DIR = Path(_env("BUNDLED_PROJECT_DATA", ".")).expanduser().absolute()
@@ -47,7 +64,7 @@ EMAIL_BACKEND = (
     if EMAIL_HOST
     else "bundled_project.shop.mail.FileMailBackend"
 )
-EMAIL_PORT = int(_env("EMAIL_PORT", "587"))
+EMAIL_PORT = _whole("EMAIL_PORT", 587)
 EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
 EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = _env("EMAIL_USE_TLS", "1") == "1"
@@ -72,7 +89,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # than the longest countdown; the shortest value of all workers on one Redis database wins.
     "visibility_timeout": _seconds("VISIBILITY_TIMEOUT_S", 3600),
     "unacked_restore_interval": _seconds("UNACKED_RESTORE_INTERVAL_S", 10),
-    "unacked_restore_throttle": int(_env("UNACKED_RESTORE_THROTTLE", "10")),
+    "unacked_restore_throttle": _whole("UNACKED_RESTORE_THROTTLE", 10),
     # Without a socket timeout, publishing on a dead link waits for ever.
     "socket_timeout": 30,
     "socket_connect_timeout": 5,
@@ -117,9 +134,9 @@ CELERY_TASK_ROUTES = {
 
 # --- Celery: workers ------------------------------------------------------------------------------------
 
-CELERY_WORKER_CONCURRENCY = int(_env("WORKER_CONCURRENCY", "2"))
+CELERY_WORKER_CONCURRENCY = _whole("WORKER_CONCURRENCY", 2)
 # One message ahead for each process: a long report does not hold short tasks back.
-CELERY_WORKER_PREFETCH_MULTIPLIER = int(_env("WORKER_PREFETCH_MULTIPLIER", "1"))
+CELERY_WORKER_PREFETCH_MULTIPLIER = _whole("WORKER_PREFETCH_MULTIPLIER", 1)
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
 # Late-acknowledged work goes on when the broker goes away; delivered again, it finds itself done.

@@ -49,7 +49,7 @@ class LogBook:
             self.begin(source)
         arrived = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
         reader = self._readers[source]
-        entries = [reader.read(line, arrived) for line in lines]
+        entries = [entry for line in lines if (entry := reader.read(line, arrived)) is not None]
         kept = self._entries.setdefault(source, deque(maxlen=KEPT_LINES))
         kept.extend(enumerate(entries, self._number))
         self._number += len(entries)

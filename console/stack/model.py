@@ -304,10 +304,17 @@ class LogReader:
     _level: str = field(default="INFO", init=False)
     _headed: bool = field(default=False, init=False)
     _in_traceback: bool = field(default=False, init=False)
+    _arrived: str = field(default="", init=False)
 
-    def read(self, line: str, arrived: str) -> LogEntry:
-        """`arrived` ("HH:MM:SS.mmm") stands in where a line has no time of its own."""
+    def read(self, line: str, arrived: str) -> LogEntry | None:
+        """`arrived` ("HH:MM:SS.mmm") stands in where a line has no time of its own.
+
+        None for what the file has and nobody reads: blank lines, and the banner that worker and beat begin
+        with (art, and options that the page shows).
+        """
         line = _ANSI.sub("", line.rstrip("\r\n"))
+        if not line.strip():
+            return None
         head = _CELERY.match(line)
         if head is not None:
             level = _LEVELS.get(head["level"], "INFO")
@@ -317,10 +324,16 @@ class LogReader:
             return self._head(head["time"], _VALKEY_LEVELS[head["mark"]], head["text"])
         if self._headed and self._belongs_to_head(line):
             return LogEntry(self._time, self.source, self._level, line, True)
-        return LogEntry(arrived, self.source, "INFO", line)
+        if self._headed or self.source not in _WITH_BANNER:
+            return LogEntry(arrived, self.source, "INFO", line)
+        if _BANNER.match(line):
+            return None
+        # Said before logging begins: what comes in one go is one message.
+        goes_on, self._arrived = arrived == self._arrived, arrived
+        return LogEntry(arrived, self.source, "INFO", line, goes_on)
 
     def _belongs_to_head(self, line: str) -> bool:
-        if line[:1].isspace() or not line or self._level == "ERROR":
+        if line[:1].isspace() or self._level == "ERROR":
             return True
         if line.startswith(_TRACEBACK_WORDS):
             self._in_traceback = True
@@ -335,6 +348,10 @@ class LogReader:
 
 
 _TRACEBACK_WORDS = ("Traceback (most", "During handling of", "The above exception")
+_WITH_BANNER = ("worker", "beat")
+_BANNER = re.compile(
+    r"\s*--|- \*|\s+\.>? |\[tasks\]$|__ {4}|celery beat v.* is starting|(?:LocalTime|Configuration) ->"
+)
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CELERY = re.compile(
     r"\[\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d),(?P<ms>\d{3}): (?P<level>[A-Z]+)(?:/[^\]]*)?\] ?(?P<text>.*)"

@@ -187,7 +187,11 @@ def python_path(environ: Mapping[str, str]) -> str:
 
 
 def broker_config(address: BrokerAddress, folder: Path) -> str:
-    """The broker's configuration: what is acknowledged survives a kill but for the last second."""
+    """The broker's configuration: what is acknowledged survives a kill but for the last second.
+
+    The append-only file is enough for that: a snapshot at the end, too, would keep the broker from ending
+    on a full disk.
+    """
     quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
     return "\n".join(
         (
@@ -200,7 +204,7 @@ def broker_config(address: BrokerAddress, folder: Path) -> str:
             f'dir "{quoted}"',
             "appendonly yes",
             "appendfsync everysec",
-            "save 3600 1",
+            'save ""',
             "maxmemory-policy noeviction",
             "",
         )

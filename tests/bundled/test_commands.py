@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.bundled.conftest import MakeProject
 from tests.bundled.support import Project, wait_until
@@ -127,3 +128,64 @@ def test_every_outcome_is_in_the_traffic(make_project: MakeProject) -> None:
     assert len(mails) == 3
     assert set(mails[0]) == {"to", "subject", "sent_at", "file"}
     assert int(project.run("sent_mail", "--count").stdout) >= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        (
+            "DATABASE_URL",
+            "mysql://shop@db/shop",
+            "mysql:// is not supported, use sqlite:/// or postgresql://",
+        ),
+        ("WORKER_CONCURRENCY", "many", "'many' is not a whole number"),
+        ("MAIL_TIME_LIMIT_S", "-1", "'-1' is not a number of seconds"),
+    ],
+)
+@pytest.mark.parametrize("command", ["prepare", "worker"])
+def test_a_wrong_setting_is_told_in_words(
+    tmp_path: Path, command: str, name: str, value: str, words: str
+) -> None:
+    """One line and status 1, from Django's commands and from celery's; no traceback."""
+    project = Project(NO_BROKER, tmp_path)
+    arguments = {
+        "prepare": ["-m", "bundled_project", "prepare"],
+        "worker": ["-m", "celery", "-A", "bundled_project", "worker"],
+    }[command]
+    found = subprocess.run(
+        [sys.executable, *arguments],
+        env={**project.env(), name: value},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert found.stderr == f"bundled_project: a setting is wrong: {name}: {words}\n"
+
+
+def test_traffic_leaves_only_so_many_tasks_waiting(make_project: MakeProject) -> None:
+    """Without a worker it stops at about the number it was given, and goes on as soon as there is room."""
+    project = make_project()
+    queues = ("default", "mail", "reports")
+    with closing(redis.Redis.from_url(project.env()["CELERY_BROKER_URL"])) as client:
+
+        def waiting() -> int:
+            return sum(int(client.llen(queue)) for queue in queues)
+
+        command = ["-m", "bundled_project", "demo_traffic", "--rate=1000", "--max-waiting=30"]
+        child = project.spawn("traffic", command)
+        wait_until(lambda: waiting() >= 30, "a full queue")
+        assert waiting() <= 40
+        client.delete(*queues)
+        wait_until(lambda: waiting() >= 30, "more after room was made")
+        assert waiting() <= 40
+        assert child.stop(signal.SIGTERM, deadline_s=5) == 0
+
+
+def test_traffic_refuses_a_senseless_bound(tmp_path: Path) -> None:
+    """A message and status 1."""
+    found = Project(NO_BROKER, tmp_path).run("demo_traffic", "--max-waiting", "0", check=False)
+    assert found.returncode == 1
+    assert "--max-waiting must be at least 1" in found.stderr

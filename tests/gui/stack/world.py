@@ -255,4 +255,5 @@ def failed() -> StackSnapshot:
 def fill_log(world: World, lines: Sequence[str] = tuple(LOG.splitlines())) -> None:
     """Put lines into the log at once."""
     reader = LogReader("worker")
-    world.view_model.log_added.emit([reader.read(line, "14:31:00.000") for line in lines])
+    entries = [reader.read(line, "14:31:00.000") for line in lines]
+    world.view_model.log_added.emit([entry for entry in entries if entry is not None])

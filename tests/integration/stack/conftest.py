@@ -15,6 +15,7 @@ from console.broker.address import BrokerAddress
 from console.core.clock import SystemClock
 from console.core.home import Home
 from console.core.notices import NoticeBoard
+from console.stack.gateway import LocalMachine
 from console.stack.model import RestartPolicy, ServiceName, ServiceState
 from console.stack.service import StackService
 
@@ -98,3 +99,15 @@ async def until_active(stack: StackService, number: int) -> None:
             return
         await asyncio.sleep(0.05)
     pytest.fail(f"never {number} tasks")
+
+
+def new_service(home: Path, machine: LocalMachine | None = None) -> StackService:
+    """A stack with quick restarts, for tests that make and close it themselves."""
+    clock = SystemClock()
+    return StackService(
+        home=new_home(home),
+        clock=clock,
+        notices=NoticeBoard(clock),
+        machine=machine,
+        policy=RestartPolicy(first_pause_s=0.1),
+    )

@@ -25,7 +25,6 @@ from console.core.redaction import Secret
 from console.stack.gateway import LocalMachine
 from console.stack.model import (
     Pool,
-    RestartPolicy,
     ServiceName,
     ServiceState,
     StackState,
@@ -37,6 +36,7 @@ from console.stack.service import StackService
 from tests.integration.stack.conftest import (
     is_alive,
     new_home,
+    new_service,
     send_task,
     stack_tree,
     state,
@@ -310,24 +310,13 @@ class OnePort(LocalMachine):
         return BrokerAddress("127.0.0.1", self.port, password=Secret("correct-horse"))
 
 
-def _service(home: Path, machine: LocalMachine | None = None) -> StackService:
-    clock = SystemClock()
-    return StackService(
-        home=new_home(home),
-        clock=clock,
-        notices=NoticeBoard(clock),
-        machine=machine,
-        policy=RestartPolicy(first_pause_s=0.1),
-    )
-
-
 async def test_a_taken_port_names_who_has_it(tmp_path: Path) -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         machine = OnePort(StackFiles.of(new_home(tmp_path / "home")))
         machine.port = taken.getsockname()[1]
-        stack = _service(tmp_path / "home", machine)
+        stack = new_service(tmp_path / "home", machine)
         with pytest.raises(ConsoleError, match="did not start"):
             await stack.start()
         failure = stack.snapshot.failure
@@ -340,7 +329,7 @@ async def test_a_taken_port_names_who_has_it(tmp_path: Path) -> None:
 
 
 async def test_a_broken_database_names_the_step_and_the_retry_goes_on(tmp_path: Path) -> None:
-    stack = _service(tmp_path / "home")
+    stack = new_service(tmp_path / "home")
     stack.files.database.write_bytes(b"this is no database" * 100)
     with pytest.raises(ConsoleError, match="The database could not be prepared"):
         await stack.start()
@@ -359,7 +348,7 @@ async def test_a_broken_database_names_the_step_and_the_retry_goes_on(tmp_path: 
 
 
 async def test_a_locked_database_is_named(tmp_path: Path) -> None:
-    stack = _service(tmp_path / "home")
+    stack = new_service(tmp_path / "home")
     with closing(sqlite3.connect(stack.files.database, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ConsoleError, match="The database could not be prepared"):
@@ -370,7 +359,7 @@ async def test_a_locked_database_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_missing_module_is_named(tmp_path: Path) -> None:
-    stack = _service(tmp_path / "home")
+    stack = new_service(tmp_path / "home")
     broken = tmp_path / "broken"
     (broken / "celery").mkdir(parents=True)
     (broken / "celery" / "__init__.py").write_text("import no_such_module")
@@ -387,7 +376,7 @@ async def test_a_missing_module_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_worker_that_ends_at_once_is_named(tmp_path: Path) -> None:
-    stack = _service(tmp_path / "ho me %41 ü")
+    stack = new_service(tmp_path / "ho me %41 ü")
     await stack.start_service(ServiceName.BROKER)
     stack.options = WorkerOptions(concurrency="many")  # type: ignore[arg-type]
     with pytest.raises(ConsoleError) as raised:

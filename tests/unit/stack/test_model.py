@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from console.core.errors import ConsoleError
 from console.stack.model import (
+    LogEntry,
     LogReader,
     Outcome,
     Pool,
@@ -97,10 +98,45 @@ def test_a_rate_that_is_not_offered() -> None:
         per_second("1000000/s")
 
 
+BANNER = {
+    "worker": """
+
+ -------------- celery@local v5.7.0 (collider)
+--- ***** -----
+-- ******* ---- Linux-6.18.44-x86_64-with-glibc2.36 2026-11-22 19:31:44
+- *** --- * ---
+- ** ---------- [config]
+- ** ---------- .> app:         bundled_project:0x7fd06fe4fc10
+- *** --- * --- .> concurrency: 2 (prefork)
+--- ***** -----
+ -------------- [queues]
+                .> default          exchange=default(direct) key=default
+
+[tasks]
+  . bundled_project.shop.tasks.add
+""",
+    "beat": """celery beat v5.7.0 (collider) is starting.
+__    -    ... __   -        _
+LocalTime -> 2026-11-22 19:31:44
+Configuration ->
+    . broker -> redis://:**@127.0.0.1:45011/0
+
+    . logfile -> [stderr]@%INFO
+""",
+}
+
+
+def shown(reader: LogReader, line: str, arrived: str) -> LogEntry:
+    """The entry of a line that is shown."""
+    entry = reader.read(line, arrived)
+    assert entry is not None
+    return entry
+
+
 class TestLogReader:
     def test_celery(self) -> None:
-        entry = LogReader("worker").read(
-            "[2026-10-22 14:31:58,204: WARNING/ForkPoolWorker-2] Task x[1] received", "?"
+        entry = shown(
+            LogReader("worker"), "[2026-10-22 14:31:58,204: WARNING/ForkPoolWorker-2] Task x[1] received", "?"
         )
         assert (entry.time, entry.source, entry.level, entry.text, entry.continuation) == (
             "14:31:58.204",
@@ -111,39 +147,55 @@ class TestLogReader:
         )
 
     def test_valkey(self) -> None:
-        entry = LogReader("broker").read(
-            "9923:M 22 Nov 2026 18:07:11.123 * Ready to accept connections tcp", "?"
+        entry = shown(
+            LogReader("broker"), "9923:M 22 Nov 2026 18:07:11.123 * Ready to accept connections tcp", "?"
         )
         assert (entry.time, entry.level, entry.text) == (
             "18:07:11.123",
             "INFO",
             "Ready to accept connections tcp",
         )
-        assert LogReader("broker").read("1:C 02 Jan 2026 08:07:11.123 # Fatal", "?").level == "WARN"
+        assert shown(LogReader("broker"), "1:C 02 Jan 2026 08:07:11.123 # Fatal", "?").level == "WARN"
 
     def test_a_traceback_belongs_to_its_error(self) -> None:
         reader = LogReader("worker")
         reader.read("[2026-10-22 14:32:03,380: ERROR/MainProcess] Task x[1] raised", "?")
         for line in ("Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: on purpose"):
-            entry = reader.read(line, "99:99:99.999")
+            entry = shown(reader, line, "99:99:99.999")
             assert (entry.level, entry.continuation, entry.time) == ("ERROR", True, "14:32:03.380")
 
     def test_a_traceback_after_a_warning_ends_with_its_exception(self) -> None:
         reader = LogReader("worker")
         reader.read("[2026-10-22 14:32:03,380: WARNING/MainProcess] Task x[1] reject", "?")
         lines = ("Traceback (most recent call last):", "  raise Reject()", "celery.exceptions.Reject: no")
-        assert all(reader.read(line, "?").continuation for line in lines)
-        assert not reader.read("printed by somebody", "14:33:00.000").continuation
+        assert all(shown(reader, line, "?").continuation for line in lines)
+        assert not shown(reader, "printed by somebody", "14:33:00.000").continuation
 
     def test_a_line_without_a_head_has_its_arrival(self) -> None:
-        entry = LogReader("worker").read(" -------------- local@vm v5.7.0", "14:00:00.000")
-        assert (entry.time, entry.level, entry.continuation) == ("14:00:00.000", "INFO", False)
+        reader = LogReader("worker")
+        lines = ["x.py:893: SecurityWarning: You're running", "absolutely not recommended!", "", "  User"]
+        said = [entry for line in lines if (entry := reader.read(line, "14:00:00.000")) is not None]
+        assert [(entry.time, entry.level, entry.continuation) for entry in said] == [
+            ("14:00:00.000", "INFO", False),
+            ("14:00:00.000", "INFO", True),
+            ("14:00:00.000", "INFO", True),
+        ]
+        assert not shown(reader, "said later", "14:00:01.000").continuation
+
+    @pytest.mark.parametrize("source", ["worker", "beat"])
+    def test_the_banner_and_blank_lines_are_left_to_the_file(self, source: str) -> None:
+        reader = LogReader(source)
+        assert [line for line in BANNER[source].splitlines() if reader.read(line, "?") is not None] == []
+        shown(reader, "[2026-11-22 19:31:44,365: INFO/MainProcess] celery@local ready.", "?")
+        assert reader.read(" ", "?") is None
+        assert shown(reader, "- * a task prints", "14:00:00.000").text == "- * a task prints"
 
     def test_colours_are_removed(self) -> None:
-        assert LogReader("worker").read("\x1b[1;31mred\x1b[0m\r", "?").text == "red"
+        assert shown(LogReader("worker"), "\x1b[1;31mred\x1b[0m\r", "?").text == "red"
 
     @given(st.lists(st.text()))
     def test_no_line_breaks_it(self, lines: list[str]) -> None:
         reader = LogReader("worker")
         for line in lines:
-            assert reader.read(line, "14:00:00.000").source == "worker"
+            entry = reader.read(line, "14:00:00.000")
+            assert entry is None or entry.source == "worker"
