@@ -9,16 +9,18 @@ going through all of it takes longer than the limit, and a console has nothing o
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import time
 import traceback
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from PySide6.QtCore import QTimer
+
+from tests.own_time import only_new_garbage
 
 BEAT_MS = 10
 LOOK_S = 0.02
@@ -48,13 +50,13 @@ class Heartbeat:
         self._seen = ""
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
+        self._ours = ExitStack()
         self.beats = 0
         self.stalls: list[Stall] = []
         self.worst_s = 0.0
 
     def __enter__(self) -> Heartbeat:
-        gc.collect()
-        gc.freeze()
+        self._ours.enter_context(only_new_garbage())
         self._last_s, self._waited_s = time.monotonic(), self._run_delay_s()
         self._timer.start()
         self._watcher.start()
@@ -66,7 +68,7 @@ class Heartbeat:
         self._timer.stop()
         self._ended.set()
         self._watcher.join()
-        gc.unfreeze()
+        self._ours.close()
 
     def _run_delay_s(self) -> float:
         try:

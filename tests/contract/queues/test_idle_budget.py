@@ -6,8 +6,6 @@ import asyncio
 import time
 from pathlib import Path
 
-import pytest
-
 from console.broker.session import Session
 from console.core.clock import SystemClock
 from console.core.connection import ConnectionInfo, Environment, LinkState
@@ -35,10 +33,21 @@ def commands(broker: ValkeyServer) -> int:
     return sum(value["calls"] for name, value in stats.items() if name not in own)
 
 
-@pytest.mark.parametrize(("visible", "waiting"), [(True, 0), (False, 7)])
 async def test_idle_queues_cost_little(
-    broker: ValkeyServer, tmp_path: Path, visible: bool, waiting: int
+    broker: ValkeyServer, own_broker: ValkeyServer, tmp_path: Path
 ) -> None:
+    """Looked at and empty; hidden while messages only wait. Side by side, because a rate takes time."""
+    empty, waiting = await asyncio.gather(
+        commands_per_s(broker, tmp_path, visible=True, waiting=0),
+        commands_per_s(own_broker, tmp_path, visible=False, waiting=7),
+    )
+    assert empty <= BUDGET_PER_S
+    # With messages that only wait, this is the first half minute; then the pause doubles.
+    assert waiting <= BUDGET_PER_S * 1.5
+
+
+async def commands_per_s(broker: ValkeyServer, folder: Path, *, visible: bool, waiting: int) -> float:
+    """What following this broker's queues costs it."""
     with broker.client() as client:
         for queue in ("celery", "mail", "reports", "payments"):
             client.sadd(f"_kombu.binding.{queue}", SEPARATOR.join((queue, "", queue)))
@@ -49,7 +58,7 @@ async def test_idle_queues_cost_little(
         info=ConnectionInfo("c", "Shop", Environment.STAGING),
         address=broker.address,
         schedules_url=None,
-        history_file=tmp_path / "h.sqlite3",
+        history_file=folder / "h.sqlite3",
         clock=clock,
     )
     service = QueuesService(clock=clock, notices=NoticeBoard(clock))
@@ -64,9 +73,7 @@ async def test_idle_queues_cost_little(
         assert service.snapshot.ready == waiting
         before, start_s = commands(broker), time.monotonic()
         await asyncio.sleep(WATCHED_S)  # a rate can only be measured over a time
-        rate = (commands(broker) - before) / (time.monotonic() - start_s)
-        # With messages that only wait, this is the first half minute; then the pause doubles.
-        assert rate <= BUDGET_PER_S * (1.5 if waiting else 1), f"{rate:.2f} commands/s"
+        return (commands(broker) - before) / (time.monotonic() - start_s)
     finally:
         await service.detach()
         await session.aclose()

@@ -1,7 +1,5 @@
 """The log: bound, filter, search, following, copying, speed."""
 
-import time
-
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QAbstractItemModelTester, QTest
@@ -9,6 +7,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from console.widgets.log_view import LogLine, LogView
+from tests.own_time import own_time_s
 
 UUID = "6f463d8e-1111-2222-3333-44445555a05c"
 
@@ -149,14 +148,7 @@ def test_a_hundred_thousand_lines_do_not_stop_the_window(qtbot: QtBot) -> None:
     qtbot.addWidget(log)
     log.resize(800, 400)
     log.show()
-    worst = 0.0
-    for start in range(0, 100_000, 5000):
-        batch = lines(5000, start=start)
-        began = time.perf_counter()
-        log.append(batch)
-        worst = max(worst, time.perf_counter() - began)
-    assert worst < 0.1
-    began = time.perf_counter()
-    log.grab()
-    assert time.perf_counter() - began < 0.2
+    batches = [lines(5000, start=start) for start in range(0, 100_000, 5000)]
+    assert max(own_time_s(lambda batch=batch: log.append(batch)) for batch in batches) < 0.1  # type: ignore[misc]
+    assert own_time_s(log.grab) < 0.2
     assert log.search("line 99999") == 1
