@@ -16,7 +16,8 @@ import redis
 
 from console.broker.address import BrokerAddress
 from console.broker.redis_errors import redis_errors
-from console.queues.messages import Message, decode_message, message_head
+from console.core.errors import Cause, ConsoleError
+from console.queues.messages import LARGE_BYTES, Message, decode_message, message_head
 from console.queues.model import (
     PRIORITY_STEPS,
     Depths,
@@ -99,6 +100,7 @@ class RedisQueues:
         self._prefix = address.key_prefix
         self._steps = steps
         self._unacked_key = f"{self._prefix}{unacked_key}"
+        self._large_heads: dict[str, tuple[int, Head]] = {}
 
     def discover(self, cursor: int = 0) -> Discovery:
         head = f"{self._prefix}{BINDING_KEY}"
@@ -140,29 +142,36 @@ class RedisQueues:
             pipe.hlen(self._unacked_key)
             # A key of another type (somebody's own hash named like a queue) must not hide the rest.
             answers: list[Any] = pipe.execute(raise_on_error=False)
-            total = _count(answers.pop())
+            held = answers.pop()
             newly_filled = _count(answers.pop(0)) if others else 0
-            ready = dict(zip(filled, map(_count, answers), strict=True))
+            lengths = dict(zip(filled, answers, strict=True))
             if newly_filled:
                 pipe = client.pipeline(transaction=False)
                 for key in others:
                     pipe.llen(self._prefix + key)
-                ready |= dict(zip(others, map(_count, pipe.execute(raise_on_error=False)), strict=True))
-            ready = {key: depth for key, depth in ready.items() if depth}
-            heads = self._heads(client, sorted(ready)) if question.heads else ()
-            unacked = self._unacked(client, total, question)
-        return Depths(ready=ready, unacked=unacked, heads=heads)
+                lengths |= dict(zip(others, pipe.execute(raise_on_error=False), strict=True))
+            foreign = frozenset(key for key, length in lengths.items() if _is_of_another_type(length))
+            ready = {key: _count(length) for key, length in lengths.items() if _count(length)}
+            heads = self._heads(client, ready) if question.heads else ()
+            unacked = None if _is_of_another_type(held) else self._unacked(client, _count(held), question)
+        return Depths(ready=ready, unacked=unacked, heads=heads, foreign=foreign)
 
-    def _heads(self, client: redis.Redis, buckets: list[str]) -> tuple[Head, ...]:
+    def _heads(self, client: redis.Redis, ready: Mapping[str, int]) -> tuple[Head, ...]:
+        """The next message of each bucket. A large one is not fetched again while the depth is the same."""
+        large = {key: kept for key, kept in self._large_heads.items() if ready.get(key) == kept[0]}
+        buckets = sorted(ready.keys() - large)
         pipe = client.pipeline(transaction=False)
         for bucket in buckets:
             pipe.lindex(self._prefix + bucket, -1)
         raws: list[Any] = pipe.execute(raise_on_error=False) if buckets else []
-        return tuple(
-            Head(bucket, *message_head(raw))
-            for bucket, raw in zip(buckets, raws, strict=True)
-            if isinstance(raw, bytes)
-        )
+        heads = [head for _, head in large.values()]
+        for bucket, raw in zip(buckets, raws, strict=True):
+            if isinstance(raw, bytes):
+                heads.append(Head(bucket, *message_head(raw)))
+                if len(raw) > LARGE_BYTES:
+                    large[bucket] = (ready[bucket], heads[-1])
+        self._large_heads = large
+        return tuple(heads)
 
     def _unacked(self, client: redis.Redis, total: int, question: DepthQuestion) -> Unacked:
         before = question.unacked_before
@@ -196,7 +205,15 @@ class RedisQueues:
             pipe = client.pipeline(transaction=False)
             for bucket in buckets:
                 pipe.llen(self._prefix + bucket)
-            depths = [_count(answer) for answer in pipe.execute(raise_on_error=False)]
+            lengths: list[Any] = pipe.execute(raise_on_error=False)
+            if any(map(_is_of_another_type, lengths)):
+                raise ConsoleError(
+                    f"{queue} is not a queue",
+                    detail="The key of that name holds something else than a list of messages.",
+                    remedy="Look at it with redis-cli TYPE; workers cannot consume it either.",
+                    cause=Cause.INVALID,
+                )
+            depths = [_count(answer) for answer in lengths]
             raws: list[tuple[int, bytes]] = []
             room = PEEK_BYTES
             for step, bucket, depth in zip(self._steps, buckets, depths, strict=True):
@@ -227,6 +244,11 @@ class RedisQueues:
 
 def _count(answer: Any) -> int:
     return answer if isinstance(answer, int) else 0
+
+
+def _is_of_another_type(answer: Any) -> bool:
+    """Whether Redis refused, because the key is not of the type that kombu makes."""
+    return isinstance(answer, redis.ResponseError) and str(answer).startswith("WRONGTYPE")
 
 
 def _escaped(text: str) -> str:

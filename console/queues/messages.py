@@ -15,8 +15,34 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 TEXT_LIMIT = 4000
+LARGE_BYTES = 1_000_000
+"""A message of more is not taken apart: a parser that makes millions of objects stops the whole window."""
 NOT_READABLE = "not shown: not a message of Celery"
+
+
+class _LargeHeaders(msgspec.Struct):
+    task: str | None = None
+    id: str | None = None
+    eta: str | None = None
+    expires: str | None = None
+    retries: int | None = None
+    origin: str | None = None
+
+
+class _LargeProperties(msgspec.Struct):
+    delivery_tag: str | None = None
+    correlation_id: str | None = None
+    priority: int | None = None
+
+
+class _LargeEnvelope(msgspec.Struct):
+    """What is read of a large message; msgspec passes over the rest without making anything of it."""
+
+    headers: _LargeHeaders = msgspec.field(default_factory=_LargeHeaders)
+    properties: _LargeProperties = msgspec.field(default_factory=_LargeProperties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +93,16 @@ class Peek:
 
 def decode_message(raw: bytes, *, position: int, bucket: int) -> Message:
     """`raw` as a `Message`; what cannot be read becomes a message with a `problem`, never an error."""
-    envelope = _json_object(raw)
+    envelope = _envelope(raw)
     if envelope is None:
         return _unreadable(raw, position, bucket)
     properties = _object(envelope.get("properties"))
     headers = _object(envelope.get("headers"))
     delivery = _object(properties.get("delivery_info"))
-    body, problem = _body(envelope, properties)
+    if len(raw) > LARGE_BYTES:
+        body, problem = None, f"not shown: {len(raw) / 1_000_000:,.1f} MB in one message"
+    else:
+        body, problem = _body(envelope, properties)
     if "task" in headers:
         task, task_id = _text(headers.get("task")), _text(headers.get("id"))
         args, kwargs, embed = _protocol_2(body)
@@ -108,7 +137,7 @@ def decode_message(raw: bytes, *, position: int, bucket: int) -> Message:
 
 def message_head(raw: bytes) -> tuple[str, str]:
     """The delivery tag and the task id of a message; empty where they cannot be read."""
-    envelope = _json_object(raw)
+    envelope = _envelope(raw)
     if envelope is None:
         return "", ""
     properties = _object(envelope.get("properties"))
@@ -151,6 +180,16 @@ def _unreadable(raw: bytes, position: int, bucket: int) -> Message:
         position, bucket, "", None, None, None, None, None, None, None, None, False, None, None,
         NOT_READABLE, len(raw),
     )  # fmt: skip
+
+
+def _envelope(raw: bytes) -> dict[str, Any] | None:
+    if len(raw) <= LARGE_BYTES:
+        return _json_object(raw)
+    try:
+        large: dict[str, Any] = msgspec.to_builtins(msgspec.json.decode(raw, type=_LargeEnvelope))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return large
 
 
 def _json_object(raw: bytes) -> dict[str, Any] | None:

@@ -47,11 +47,15 @@ class Unacked:
 
 @dataclass(frozen=True, slots=True)
 class Depths:
-    """One reading of a broker. `ready` is by bucket key (a queue has one per priority step); absent is 0."""
+    """One reading of a broker. `ready` is by bucket key (a queue has one per priority step); absent is 0.
+
+    `foreign` are bucket keys that hold something else than a list: nobody can tell what waits there.
+    """
 
     ready: Mapping[str, int]
     unacked: Unacked | None
     heads: tuple[Head, ...] = ()
+    foreign: frozenset[str] = frozenset()
 
 
 class Alert(StrEnum):
@@ -59,6 +63,7 @@ class Alert(StrEnum):
 
     NO_CONSUMER = "No consumer"
     GROWING = "Growing"
+    NOT_A_QUEUE = "Not a queue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,10 @@ class Age:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """One queue as the table shows it; None is unknown. Rates are messages per second."""
+    """One queue as the table shows it; None is unknown. Rates are messages per second.
+
+    `foreign`: a key of this name holds something else than a list of messages.
+    """
 
     name: str
     ready: int | None
@@ -84,10 +92,13 @@ class QueueRow:
     growth_per_s: float | None
     in_series: tuple[float | None, ...] = ()
     out_series: tuple[float | None, ...] = ()
+    foreign: bool = False
 
     @property
     def alert(self) -> Alert | None:
         """Waiting work that nobody takes is worse than work that comes faster than it goes."""
+        if self.foreign:
+            return Alert.NOT_A_QUEUE
         if self.ready and self.consumers == 0:
             return Alert.NO_CONSUMER
         if self.growth_per_s is not None and (self.ready or 0) >= GROWTH_MIN_MESSAGES:

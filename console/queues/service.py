@@ -237,7 +237,7 @@ class QueuesService:
         )
         if memory.moving or before is None:
             memory.changed_s = now_s
-        memory.filled = frozenset(depths.ready)
+        memory.filled = depths.foreign.union(depths.ready)
         memory.unacked = depths.unacked
         memory.depths = depths
         if self._visible:
@@ -271,7 +271,7 @@ class QueuesService:
             memory.flow = Flow()
         memory.flow.last_row = newly.last_row
         memory.with_events = newly.known
-        memory.flow.add(now_s, newly.by_queue, {name: _ready(depths, name) for name in names})
+        memory.flow.add(now_s, newly.by_queue, {name: _ready(depths, name) or 0 for name in names})
 
     async def _discover(self, session: Session, queues: Queues) -> None:
         memory = self._memory
@@ -297,7 +297,7 @@ class QueuesService:
         for name in names:
             ready = _ready(depths, name)
             growth = memory.growth.setdefault(name, Growth())
-            if at_s is not None:
+            if at_s is not None and ready is not None:
                 growth.add(at_s, ready)
             came, went = memory.flow.rates(name) if name in memory.with_events else (None, None)
             series = self._series(name, came, went, at_s)
@@ -315,6 +315,7 @@ class QueuesService:
                     growth_per_s=growth.per_s,
                     in_series=tuple(came for came, _ in series),
                     out_series=tuple(went for _, went in series),
+                    foreign=ready is None,
                 )
             )
         if at_s is not None and at_s - memory.series_s >= SERIES_STEP_S:
@@ -357,6 +358,8 @@ class QueuesService:
         self.changed.emit(snapshot)
 
 
-def _ready(depths: Depths, queue: str) -> int:
-    """Ready messages of a queue over all its priority steps."""
+def _ready(depths: Depths, queue: str) -> int | None:
+    """Ready messages of a queue over all its priority steps; None when a key of it holds something else."""
+    if not depths.foreign.isdisjoint(buckets_of(queue)):
+        return None
     return sum(depths.ready.get(bucket, 0) for bucket in buckets_of(queue))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -11,9 +13,11 @@ from PySide6.QtWidgets import QApplication
 
 from console.app.wiring import Console
 from console.core.connection import LinkState
-from console.history.model import CollectorState
+from console.history.model import CollectorState, TaskState
+from console.stack.model import ServiceName, ServiceState, StackState
 from console.widgets.data_table import DataTable
 from console.window.main_window import NAV
+from tests.e2e.processes import described, processes_of
 from tests.integration.collector.conftest import publish
 from tests.integration.console.bad_days import (
     bad_day,
@@ -175,3 +179,42 @@ def test_a_broker_that_is_killed_leaves_a_gap_that_is_shown(
         assert any(start in what and end in what for what in rows), rows
 
     bad_day(qapp, tmp_path / "home", scenario)
+
+
+def test_the_broker_is_killed_under_traffic(qapp: QApplication, tmp_path: Path) -> None:
+    """The stack's own broker, with demo traffic: started again, connected again, the gap marked, tasks go on."""
+
+    def succeeded(console: Console) -> int:
+        return console.collector.summary.counts[TaskState.SUCCEEDED]
+
+    async def scenario(console: Console) -> None:
+        console.window.show_page("tasks")
+        console.stack_view.start()
+        await until(lambda: console.stack.snapshot.took_s is not None, 30, "the stack is ready")
+        await connected(console, 10)
+        console.stack_view.set_demo_rate("as fast as possible")
+        await until(lambda: succeeded(console) > 100, 30, "traffic")
+        pid = console.stack.snapshot.service(ServiceName.BROKER).pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: bar_word(console) == "Reconnecting…", 5, "reconnecting")
+        broker = lambda: console.stack.snapshot.service(ServiceName.BROKER)  # noqa: E731
+        await until(lambda: broker().state is ServiceState.READY and broker().pid != pid, 10, "started again")
+        took_s = await connected(console, RETURN_S)
+        before = succeeded(console)
+        await until(lambda: "Events were missed from" in said(console.window.page("tasks")), 5, "the gap")
+        gap = console.task_list.snapshot.gap
+        assert gap is not None
+        assert gap.end is not None
+        lasted_s = (gap.end - gap.start).total_seconds()
+        figure(f"killed under traffic: Connected {took_s:.2f} s after its return, gap of {lasted_s:.2f} s")
+        console.stack_view.set_demo_rate("as fast as possible")
+        await until(lambda: succeeded(console) > before + 50, 20, "tasks go on")
+        console.window.show_page("overview")
+        await until(lambda: any(row.gap for row in console.overview.snapshot.attention), 5, "on the overview")
+        console.stack_view.stop()
+        await until(lambda: console.stack.snapshot.state is StackState.STOPPED, 20, "stopped")
+
+    # The first start of a stack in a process imports much; test_whole_console measures it.
+    bad_day(qapp, tmp_path / "home", scenario, limit_s=0.2)
+    assert described(processes_of(tmp_path / "home")) == []
