@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QMenu
 from console.app.commands import version
 from console.app.settings import Scheme
 from console.core.commands import Command
+from console.widgets.theme import theme
 from console.window.sidebar import SCHEMES
 
 
@@ -42,6 +43,9 @@ def fill_menu(menu: QMenu, acts: MenuActs) -> None:
         choice.setCheckable(True)
         choice.triggered.connect(lambda _checked=False, key=key: acts.choose_scheme(key))
         choices[key] = choice
+    compact = menu.addAction("Compact density")
+    compact.setCheckable(True)
+    compact.toggled.connect(theme().set_compact)
     keyboard = menu.addAction("Keyboard")
     keyboard.setShortcut(QKeySequence("F1"))
     keyboard.triggered.connect(acts.keyboard)
@@ -60,6 +64,7 @@ def fill_menu(menu: QMenu, acts: MenuActs) -> None:
         stop.setEnabled(acts.can_stop())
         for key, choice in choices.items():
             choice.setChecked(key == acts.scheme())
+        compact.setChecked(theme().compact)
 
     menu.aboutToShow.connect(opening)
 
@@ -74,5 +79,6 @@ def stack_commands(acts: MenuActs) -> list[Command]:
         Command("Start local stack", acts.start_stack, enabled=acts.can_start),
         Command("Stop local stack", acts.stop_stack, enabled=acts.can_stop),
         *themes,
+        Command("Compact density", lambda: theme().set_compact(not theme().compact)),
         Command("Quit", acts.quit, "Ctrl+Q"),
     ]

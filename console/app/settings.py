@@ -1,4 +1,4 @@
-"""What the window remembers between runs: theme, page, geometry. Lost or broken settings are the defaults."""
+"""What the window remembers between runs: theme, page, geometry, density. What is lost is the default."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from console.core.home import write_atomically
+from console.widgets.theme import theme
 from console.window.main_window import NAV, MainWindow
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ class Settings:
     scheme: Scheme = "system"
     page: str = "stack"
     geometry: str = ""
+    compact: bool = False
 
     @classmethod
     def read(cls, file: Path) -> Settings:
@@ -40,6 +42,7 @@ class Settings:
             if stored.get("page") in {item.noun for item in NAV}:
                 settings.page = stored["page"]
             settings.geometry = str(stored.get("geometry", ""))
+            settings.compact = stored.get("compact") is True
         return settings
 
     def restore(self, window: MainWindow) -> None:
@@ -47,12 +50,19 @@ class Settings:
             with contextlib.suppress(ValueError):  # somebody edited the file
                 window.restoreGeometry(base64.b64decode(self.geometry))
         window.sidebar.show_scheme(self.scheme)
+        theme().set_compact(self.compact)
 
     def keep(self, window: MainWindow) -> None:
         """Remember how the window stands. Blocking, short; failing is not worth a word to a person."""
         self.geometry = base64.b64encode(window.saveGeometry().data()).decode("ascii")
         self.page = window.noun or self.page
-        values = {"scheme": self.scheme, "page": self.page, "geometry": self.geometry}
+        self.compact = theme().compact
+        values = {
+            "scheme": self.scheme,
+            "page": self.page,
+            "geometry": self.geometry,
+            "compact": self.compact,
+        }
         try:
             write_atomically(self.file, json.dumps(values, indent=2) + "\n")
         except OSError as error:

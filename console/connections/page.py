@@ -141,7 +141,7 @@ class ConnectionsPage(Page):
 
         def finished(result: int) -> None:
             if result:
-                self._view_model.save(dialog.connection, dialog.password, new=new)
+                self._view_model.save(dialog.connection, dialog.password, dialog.schedules_password, new=new)
             self._dialog = None
 
         dialog.finished.connect(finished)

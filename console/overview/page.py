@@ -38,9 +38,9 @@ from console.widgets.zone import local_zone
 
 SHOWN_EVERY_MS = 100
 NAME_COLUMNS = [
-    Column("task", "Task", stretch=1, width=120, kind="name", sortable=False),
+    Column("task", "Task", stretch=1, width=96, kind="name", sortable=False),
     Column("runs", "Runs", width=56, fit=84, kind="number", sortable=False),
-    Column("failed", "Failed", width=150, kind="number", sortable=False),
+    Column("failed", "Failed", width=150, least=86, kind="number", sortable=False),
     Column("p95", "p95", width=66, fit=96, kind="number", sortable=False),
     Column("p99", "p99", width=72, fit=102, kind="number", sortable=False),
 ]
@@ -250,6 +250,9 @@ class OverviewPage(Page):
                 [("", "All tasks"), *((name, short_task_name(name, ambiguous)) for name in known)]
             )
             self._name.set_current(chosen)
+        self._names.set_sort(
+            "failed" if self._view_model.ranking is Ranking.FAILING else "p95", descending=True
+        )
         self._names.set_rows([_name_row(stat, stats, ambiguous) for stat in stats])
         snapshot = self._view_model.snapshot
         if stats:

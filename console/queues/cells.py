@@ -20,12 +20,12 @@ from console.widgets.text import (
 
 QUEUE_COLUMNS = (
     Column("queue", "Queue", stretch=1, kind="name"),
-    Column("ready", "Ready", width=110, kind="number"),
-    Column("unacked", "Unacknowledged", width=138, kind="number"),
-    Column("consumers", "Consumers", width=108, kind="number"),
-    Column("oldest", "Oldest waiting", width=140, kind="number"),
-    Column("in", "In", width=160, kind="number"),
-    Column("out", "Out", width=160, kind="number"),
+    Column("ready", "Ready", width=110, least=72, kind="number"),
+    Column("unacked", "Unacknowledged", width=138, least=118, kind="number"),
+    Column("consumers", "Consumers", width=108, least=90, kind="number"),
+    Column("oldest", "Oldest waiting", width=140, least=112, kind="number"),
+    Column("in", "In", width=160, least=74, kind="number"),
+    Column("out", "Out", width=160, least=80, kind="number"),
 )
 MESSAGE_COLUMNS = (
     Column("position", "Position", width=72, kind="number", sortable=False),
@@ -163,6 +163,8 @@ def age_text(age: Age | None) -> str:
 def _badge(row: QueueRow) -> tuple[str, str, str | None] | None:
     if row.alert is Alert.NO_CONSUMER:
         return (row.alert.value, "warning", "triangle-alert")
+    if row.alert is Alert.NOT_A_QUEUE:
+        return (row.alert.value, "error", "triangle-alert")
     if row.alert is Alert.GROWING:
         return (f"{row.alert.value} {rate_text(row.growth_per_s)}", "error", "arrow-up")
     return None

@@ -21,8 +21,8 @@ from console.widgets.table_page import TableStack
 from console.widgets.text import short_task_name
 
 COLUMNS = [
-    Column("name", "Name", width=110, fit=190, kind="name"),
-    Column("task", "Task", width=110, fit=190),
+    Column("name", "Name", width=150, fit=190, kind="name"),
+    Column("task", "Task", width=90, fit=190),
     Column("what", "What it does", stretch=1),
 ]
 

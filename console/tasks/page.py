@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from console.core.commands import Command
@@ -19,6 +20,7 @@ from console.widgets.button import Button, Chip
 from console.widgets.data_table import DataTable
 from console.widgets.empty_state import EmptyState
 from console.widgets.fields import SearchField
+from console.widgets.flow import FlowLayout
 from console.widgets.label import Dot, Text
 from console.widgets.page import Page
 from console.widgets.panel import PageHeader
@@ -27,6 +29,8 @@ from console.widgets.table_model import Row
 from console.widgets.table_page import TableStack
 from console.widgets.text import ambiguous_task_names, clock_text, number_text
 from console.widgets.zone import local_zone
+
+ROOM_FOR_BOTH_PX = 900
 
 
 class TasksPage(Page):
@@ -81,11 +85,12 @@ class TasksPage(Page):
         header.add_left(self._search, stretch=1)
         for button in (self._send, self._revoke, self._terminate):
             header.add_action(button)
+        states = FlowLayout()
+        for chip in self._chips.values():
+            states.addWidget(chip)
         chips = QHBoxLayout()
         chips.setSpacing(6)
-        for chip in self._chips.values():
-            chips.addWidget(chip)
-        chips.addStretch(1)
+        chips.addLayout(states, 1)
         chips.addWidget(self._live_dot)
         chips.addWidget(self._live)
         content = QHBoxLayout()
@@ -298,8 +303,17 @@ class TasksPage(Page):
             button.setEnabled(reason is None)
             button.setToolTip(reason or "")
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """In a narrow window the panel is there only while it has a task to tell of."""
+        self._detail.setVisible(self.width() >= ROOM_FOR_BOTH_PX or self._model.selected_id is not None)
+
     def _show_story(self) -> None:
         model = self._model
+        self._make_room()
         self._show_actions()
         if model.story is not None:
             self._detail.show_story(model.story)

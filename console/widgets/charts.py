@@ -36,8 +36,15 @@ class Series:
     values: Sequence[float | None]
 
 
-def nice_step(highest: float) -> float:
-    """The distance of grid lines, 1, 2 or 5 times a power of ten, so that five at most reach `highest`."""
+def nice_step(highest: float, *, least: float = 0.0) -> float:
+    """The distance of grid lines, 1, 2 or 5 times a power of ten, so that five at most reach `highest`.
+
+    It is not below `least`, under which two lines would carry the same words.
+    """
+    return max(least, _nice_step(highest))
+
+
+def _nice_step(highest: float) -> float:
     if not math.isfinite(highest) or highest <= 0:
         return 1.0
     rough = highest / 5
@@ -68,6 +75,7 @@ class _Chart(QLabel):
         super().__init__(parent)
         self._name = name
         self._format = format_value
+        self._least_step = 1.0 if format_value is number_text else 0.0
         self._labels: Sequence[str] = ()
         self._titles: Sequence[str] = ()
         self.series: Sequence[Series] = ()
@@ -121,11 +129,11 @@ class _Chart(QLabel):
         raise NotImplementedError
 
     def _top_value(self) -> float:
-        step = nice_step(self._highest())
+        step = nice_step(self._highest(), least=self._least_step)
         return max(step, math.ceil(self._highest() / step - 1e-9) * step)
 
     def _plot(self, top_value: float) -> QRectF:
-        step = nice_step(self._highest())
+        step = nice_step(self._highest(), least=self._least_step)
         widest = max(
             text_width("axis", self._axis_text(step * i)) for i in range(round(top_value / step) + 1)
         )
@@ -176,7 +184,7 @@ class _Chart(QLabel):
 
     def _paint_grid(self, painter: QPainter, plot: QRectF, top_value: float) -> None:
         look = theme()
-        step = nice_step(self._highest())
+        step = nice_step(self._highest(), least=self._least_step)
         for i in range(round(top_value / step) + 1):
             y = round(plot.bottom() - plot.height() * (i * step) / top_value)
             color = look.color("border_strong" if i == 0 else "grid")

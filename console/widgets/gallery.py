@@ -16,11 +16,11 @@ from console.widgets.data_table import DataTable
 from console.widgets.dialog import ConfirmDialog, set_dialog_host
 from console.widgets.empty_state import EmptyState
 from console.widgets.fields import CheckBox, Field, TextField
+from console.widgets.focus_ring import FocusRing
 from console.widgets.label import Divider, KeyCap, Text
 from console.widgets.loading_rows import LoadingRows
 from console.widgets.panel import Panel, Surface
 from console.widgets.states import state_look
-from console.widgets.style import FocusRing
 from console.widgets.table_model import Cell, Column, Row
 from console.widgets.theme import Scheme, theme
 

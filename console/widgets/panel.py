@@ -21,6 +21,7 @@ from console.widgets.theme import repaint_on_change, theme
 from console.widgets.tokens import PANEL_HEAD_HEIGHT, RADIUS
 
 _CARD_PADDING: Final = 15
+_FEWEST_POINTS: Final = 4
 _LONGEST_WORD: Final = 24
 _BREAKABLE: Final = re.compile(r"([._/@,-])")
 _BREAK: Final = "\u200b"
@@ -311,7 +312,7 @@ class Card(Surface):
         self._color = "in"
         self._slots: Sequence[str] = ()
         self.setFixedHeight(90)
-        self.setMinimumWidth(180)
+        self.setMinimumWidth(160)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._describe()
 
@@ -381,7 +382,7 @@ class Card(Surface):
         look = theme()
         taken = 15 + max(text_width(role, words.text()) for role, words in self._lines()) + 16
         known = sum(value is not None for value in self._series)
-        if known > 1:
+        if known >= _FEWEST_POINTS:
             width = min(94.0, self.width() - 15 - taken)
             if width > 30:
                 box = QRectF(self.width() - 16 - width, 15, width, 40)

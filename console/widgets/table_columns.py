@@ -22,9 +22,11 @@ def shared_out(columns: Sequence[Column], natural: dict[str, int], room_px: int)
     """The width of each column in a table of `room_px`.
 
     A column with `fit` takes its natural width between `width` and `fit`; where that leaves the stretching
-    ones less than their own `width`, it gives back what it has above its least. Then the stretching columns
-    share the rest; when even that is less than they need, the table is wider than its room and scrolls.
+    ones less than their own `width`, columns give back what they have above their least, the roomiest first.
+    Then the stretching columns share the rest; when even that is less than they need, the table is wider than
+    its room and scrolls.
     """
+    least = [column.width if column.least is None else column.least for column in columns]
     widths = [
         column.width
         if column.fit is None or column.stretch
@@ -36,10 +38,10 @@ def shared_out(columns: Sequence[Column], natural: dict[str, int], room_px: int)
         return widths
     fixed = [number for number in range(len(columns)) if number not in stretching]
     missing = sum(widths) - room_px
-    for number in sorted(fixed, key=lambda number: columns[number].width - widths[number]):
+    for number in sorted(fixed, key=lambda number: least[number] - widths[number]):
         if missing <= 0:
             break
-        given = min(missing, widths[number] - columns[number].width)
+        given = min(missing, widths[number] - least[number])
         widths[number] -= given
         missing -= given
     free = max(0, room_px - sum(widths))

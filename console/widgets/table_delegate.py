@@ -156,7 +156,7 @@ class CellDelegate(QStyledItemDelegate):
         role = "strong" if cell.bold and not self._rows.stale else "body"
         x = right - text_width(role, cell.text)
         self._line(painter, cell.text, role=role, color=self._ink(None, cell), x=x, box=box)
-        if cell.bar is not None:
+        if cell.bar is not None and x - box.x() > _BAR_WIDTH + 8:
             track = QRectF(box.x() + 4, round(middle - 2.9), _BAR_WIDTH, 6)
             draw_box(painter, track, fill=look.color("neutral_bg"), radius=3)
             share = max(0.0, min(1.0, cell.bar))

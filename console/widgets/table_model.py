@@ -68,7 +68,7 @@ class Column:
     """One column. `width` is in pixels with 6 px of padding at each side.
 
     `stretch` shares what is left and is at least `width` wide; with `fit` the column is as wide as its words,
-    between `width` and `fit`.
+    between `width` and `fit`. Where room is short a column shrinks to `least`, if it has one.
     """
 
     key: str
@@ -76,6 +76,7 @@ class Column:
     width: int = 90
     stretch: int = 0
     fit: int | None = None
+    least: int | None = None
     kind: CellKind = "text"
     align: Literal["left", "right"] | None = None
     sortable: bool = True

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
-import tzlocal
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 
 @cache
 def local_zone() -> ZoneInfo:
     """The machine's zone; UTC where it names none."""
+    # Here, because no time is shown before the first paint.
+    from zoneinfo import ZoneInfo
+
+    import tzlocal
+
     try:
         zone = tzlocal.get_localzone()
     except Exception:  # a machine with a broken zone setting still shows times

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QWidget
+from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QSizePolicy, QWidget
 
 from console.core.connection import Environment, LinkState
 from console.widgets.badge import EnvironmentBadge, StateLabel
@@ -70,7 +70,7 @@ class ConnectionBar(QWidget):
         layout.addWidget(self._state)
         layout.addWidget(self._latency)
         layout.addStretch(1)
-        layout.addWidget(self._palette)
+        layout.addWidget(self._palette, 1000)  # takes what there is up to its greatest width
         layout.addWidget(self._button)
         repaint_on_change(self)
 
@@ -133,7 +133,7 @@ class _Brand(QAbstractButton):
     def paintEvent(self, _event: QPaintEvent) -> None:
         look = theme()
         painter = QPainter(self)
-        if self.underMouse() or self.hasFocus():
+        if self.underMouse() or self.hasFocus() or self._menu.isVisible():
             fill = _over_red(36) if self.on_red else look.color("hover")
             draw_box(painter, QRectF(8, 6, 176, 32), fill=fill)
         ratio = self.devicePixelRatioF()
@@ -226,7 +226,10 @@ class _PaletteButton(QAbstractButton):
         self.setText("Search or run a command")
         self.setAccessibleName("Search or run a command")
         self.setToolTip("Command palette (Ctrl+K)")
-        self.setFixedSize(264, 28)
+        self.setFixedHeight(28)
+        self.setMinimumWidth(120)
+        self.setMaximumWidth(264)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         ask_for_ring(self, "button")
@@ -242,8 +245,10 @@ class _PaletteButton(QAbstractButton):
             draw_box(painter, rect, fill=fill, border=look.color("border_strong"))
         ink = look.color("on_accent" if self.on_red else "muted")
         draw_icon(painter, "search", ink, x=9, y=7)
-        draw_text(painter, self.text(), role="body", color=ink, x=29, top=0, height=rect.height())
         width = text_width("key", "Ctrl+K") + 10
+        room = rect.width() - width - 45
+        words = look.metrics("body").elidedText(self.text(), Qt.TextElideMode.ElideRight, room)
+        draw_text(painter, words, role="body", color=ink, x=29, top=0, height=rect.height())
         cap = QColor(0, 0, 0, 70) if self.on_red else look.color("key_cap")
         draw_box(painter, QRectF(rect.width() - width - 8, 6, width, 16), fill=cap, radius=4)
         draw_text(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QShortcut
@@ -15,15 +16,16 @@ from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenu, QStacked
 
 from console.core.commands import Command
 from console.core.connection import LOCAL_STACK_ID
-from console.core.notices import Level, Notice
-from console.widgets.banner import Banner
-from console.widgets.fields import SearchField
 from console.widgets.icons import app_icon
 from console.widgets.page import Page
 from console.widgets.theme import repaint_on_change, theme
 from console.window.connection_bar import BarState, ConnectionBar
 from console.window.sidebar import NavItem, Sidebar
 from console.window.status_bar import StatusBar
+
+if TYPE_CHECKING:
+    from console.core.notices import Notice
+    from console.widgets.banner import Banner
 
 NAV = [
     NavItem("overview", "Overview", "gauge"),
@@ -56,7 +58,6 @@ class MainWindow(QMainWindow):
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle("Celery Console")
-        self.setWindowIcon(app_icon())
         self.resize(1280, 800)
         self.setMinimumSize(960, 600)
         self._may_close = False
@@ -74,9 +75,8 @@ class MainWindow(QMainWindow):
         self.sidebar.scheme_chosen.connect(self.scheme_chosen)
         self.sidebar.keyboard_asked.connect(self.open_keyboard)
         self.status = StatusBar()
-        self._banner = Banner()
+        self._banner: Banner | None = None
         self._banner_notice: Notice | None = None
-        self._banner.action_clicked.connect(self._run_banner_action)
         self.stack = QStackedWidget()
         self._content = _Content()
         self._root = QWidget()
@@ -84,9 +84,6 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         self._banner_frame = QWidget()
-        framed = QVBoxLayout(self._banner_frame)
-        framed.setContentsMargins(12, 12, 12, 0)
-        framed.addWidget(self._banner)
         self._banner_frame.hide()
         column.addWidget(self._banner_frame)
         column.addWidget(self.stack, 1)
@@ -95,6 +92,9 @@ class MainWindow(QMainWindow):
         self._banner_end.setSingleShot(True)
         self._banner_end.timeout.connect(self._hide_banner)
         self._keys()
+        self.sidebar.take_focus()
+        # Four pictures for the desktop, which nobody misses before the first paint.
+        QTimer.singleShot(0, self, lambda: self.setWindowIcon(app_icon()))
 
     def _assembled(self) -> QWidget:
         rows = QVBoxLayout(self._root)
@@ -215,18 +215,32 @@ class MainWindow(QMainWindow):
 
     def show_notice(self, notice: Notice) -> None:
         """The status bar keeps it; one with an action, and every error, is a banner as well."""
+        from console.core.notices import Level
+
         self.status.show_notice(notice)
         if notice.action is None and notice.level is not Level.ERROR:
             return
         self._banner_notice = notice
         action = notice.action.text if notice.action else "Dismiss"
-        self._banner.show_message(notice.level.value, notice.text, notice.detail, action=action)
+        self._made_banner().show_message(notice.level.value, notice.text, notice.detail, action=action)
         self._banner_frame.show()
         stays = notice.level is Level.ERROR or (notice.action is not None and notice.action.text == "Undo")
         if stays:
             self._banner_end.stop()
         else:
             self._banner_end.start(BANNER_S * 1000)
+
+    def _made_banner(self) -> Banner:
+        """The banner, made for the first notice that needs it: the first paint has none."""
+        if self._banner is None:
+            from console.widgets.banner import Banner
+
+            self._banner = Banner()
+            self._banner.action_clicked.connect(self._run_banner_action)
+            framed = QVBoxLayout(self._banner_frame)
+            framed.setContentsMargins(12, 12, 12, 0)
+            framed.addWidget(self._banner)
+        return self._banner
 
     def withdraw_notice(self, key: str) -> None:
         if self._banner_notice is not None and self._banner_notice.key == key:
@@ -235,7 +249,8 @@ class MainWindow(QMainWindow):
     def _hide_banner(self) -> None:
         self._banner_notice = None
         self._banner_end.stop()
-        self._banner.clear()
+        if self._banner is not None:
+            self._banner.clear()
         self._banner_frame.hide()
 
     def _run_banner_action(self) -> None:
@@ -267,6 +282,8 @@ class MainWindow(QMainWindow):
         KeyboardDialog(self).open()
 
     def _focus_search(self) -> None:
+        from console.widgets.fields import SearchField
+
         page = self._pages.get(self._noun)
         field = page.findChild(SearchField) if page else None
         if field is not None:

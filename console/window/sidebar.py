@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QActionGroup, QPainter, QPaintEvent
+from PySide6.QtGui import QActionGroup, QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QListWidget,
@@ -20,8 +20,9 @@ from PySide6.QtWidgets import (
 
 from console.widgets.badge import badge_width, draw_badge
 from console.widgets.icons import draw_icon
-from console.widgets.paint import draw_box, draw_text, text_width
+from console.widgets.paint import draw_box, draw_ring, draw_text, text_width
 from console.widgets.theme import repaint_on_change, theme
+from console.widgets.tokens import RADIUS
 from console.window.sidebar_foot import FootRow
 
 WIDTH = 192
@@ -94,6 +95,10 @@ class Sidebar(QWidget):
         """What stands behind a page's word; a tone of "" is plain muted text."""
         self._list.set_badge(noun, text, tone)
 
+    def take_focus(self) -> None:
+        """Hold the keyboard at the start, without a ring before anybody has pressed a key."""
+        self._list.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def focus_list(self) -> None:
         self._list.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
@@ -120,6 +125,7 @@ class _NavList(QListWidget):
         self.setItemDelegate(_NavDelegate(self))
         self.viewport().setAutoFillBackground(False)
         self.setStyleSheet("QListWidget { background: transparent; border: none; outline: none; }")
+        self.by_keyboard = False
         self._rows: dict[str, QListWidgetItem] = {}
         for item in items:
             row = QListWidgetItem(item.title)
@@ -131,6 +137,23 @@ class _NavList(QListWidget):
             self._rows[item.noun] = row
         self.itemSelectionChanged.connect(self._follow)
         repaint_on_change(self.viewport())
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        reasons = Qt.FocusReason
+        self.by_keyboard = event.reason() in (
+            reasons.TabFocusReason,
+            reasons.BacktabFocusReason,
+            reasons.ShortcutFocusReason,
+        )
+        super().focusInEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        self.by_keyboard = True
+        super().keyPressEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self.by_keyboard = False
+        super().mousePressEvent(event)
 
     def _follow(self) -> None:
         if not (selected := self.selectedItems()):
@@ -170,8 +193,9 @@ class _NavDelegate(QStyledItemDelegate):
             draw_box(painter, QRectF(box.left(), box.top() + 8, 3, 16), fill=look.color("link"), radius=1.5)
         elif state & QStyle.StateFlag.State_MouseOver:
             draw_box(painter, box, fill=look.color("neutral_bg"))
-        if selected and focused and option.widget.hasFocus():
-            draw_box(painter, box, border=look.color("focus"))
+        nav = option.widget
+        if selected and focused and isinstance(nav, _NavList) and nav.hasFocus() and nav.by_keyboard:
+            draw_ring(painter, box, color=look.color("focus"), width=2, radius=RADIUS)
         ink = "link" if selected else "muted"
         draw_icon(painter, index.data(_ICON), ink, x=rect.left() + 18, y=rect.top() + 9, size=16)
         role, text_ink = ("strong", "text") if selected else ("name", "text2")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from console.core.notices import Level, Notice
 from console.widgets.icons import draw_icon
 from console.widgets.label import Text
 from console.widgets.text import UNKNOWN, clock_text, number_text
 from console.widgets.theme import repaint_on_change, theme
 from console.widgets.zone import local_zone, local_zone_name
 
+if TYPE_CHECKING:
+    from console.core.notices import Notice
+
 HEIGHT = 24
+# By the words of `core.notices.Level`, which the first paint does not need.
 LOOKS = {
-    Level.OK: ("check", "ok"),
-    Level.INFO: ("info", "muted"),
-    Level.WARNING: ("triangle-alert", "warning"),
-    Level.ERROR: ("circle-alert", "error"),
+    "ok": ("check", "ok"),
+    "info": ("info", "muted"),
+    "warning": ("triangle-alert", "warning"),
+    "error": ("circle-alert", "error"),
 }
 
 
@@ -29,7 +34,7 @@ class StatusBar(QWidget):
         super().__init__(parent)
         self.setFixedHeight(HEIGHT)
         self.setAccessibleName("Status bar")
-        self._icon, self._tone = LOOKS[Level.INFO]
+        self._icon, self._tone = LOOKS["info"]
         self._notice = Text("", role="label", tone="text2")
         self._notice.setAccessibleName("Last notice")
         self._zone = Text("", role="label", tone="muted")
@@ -50,7 +55,7 @@ class StatusBar(QWidget):
         self._zone.set_text(f"Times in {local_zone_name()}")
 
     def show_notice(self, notice: Notice) -> None:
-        self._icon, self._tone = LOOKS[notice.level]
+        self._icon, self._tone = LOOKS[notice.level.value]
         words = f"{notice.text}: {notice.detail}" if notice.detail else notice.text
         self._notice.set_text(f"{words} · {clock_text(notice.when, local_zone())[:-3]}")
         self._notice.setToolTip(words)

@@ -19,16 +19,16 @@ from console.widgets.text import (
 from console.workers.model import Tab, WorkerRow, WorkersSnapshot, WorkerState
 
 WORKER_COLUMNS = (
-    Column("worker", "Worker", stretch=3, width=160, kind="name"),
-    Column("state", "State", width=96, kind="state"),
-    Column("active", "Active", width=68, kind="number"),
-    Column("processed", "Processed", width=96, kind="number"),
-    Column("failed", "Failed", width=76, kind="number"),
-    Column("pool", "Pool", width=64, fit=110),
-    Column("concurrency", "Concurrency", width=106, kind="number"),
-    Column("load", "Load", width=68, kind="number"),
-    Column("queues", "Queues", stretch=2),
-    Column("heartbeat", "Last heartbeat", width=124, kind="instant"),
+    Column("worker", "Worker", stretch=3, width=110, kind="name"),
+    Column("state", "State", width=96, least=88, kind="state"),
+    Column("active", "Active", width=68, least=56, kind="number"),
+    Column("processed", "Processed", width=96, least=82, kind="number"),
+    Column("failed", "Failed", width=76, least=56, kind="number"),
+    Column("pool", "Pool", width=58, fit=110),
+    Column("concurrency", "Concurrency", width=106, least=92, kind="number"),
+    Column("load", "Load", width=68, least=50, kind="number"),
+    Column("queues", "Queues", stretch=3, width=80),
+    Column("heartbeat", "Last heartbeat", width=124, least=110, kind="instant"),
 )
 _TASK = Column("task", "Task", stretch=2, width=120, kind="name", sortable=False)
 _ID = Column("id", "ID", width=110, kind="id", sortable=False)

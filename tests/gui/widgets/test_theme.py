@@ -12,10 +12,10 @@ from console.widgets.button import Button, IconButton
 from console.widgets.charts import Series, StackedBars
 from console.widgets.data_table import DataTable
 from console.widgets.fields import SearchField, Select, TextField
+from console.widgets.focus_ring import FocusRing
 from console.widgets.icons import app_icon, logo_pixmap, pixmap, set_icon
 from console.widgets.label import Text
 from console.widgets.panel import Panel
-from console.widgets.style import FocusRing
 from console.widgets.table_model import Cell, Column, Row
 from console.widgets.theme import theme
 from console.widgets.tokens import DARK, FONT_ROLES, LIGHT
