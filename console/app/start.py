@@ -35,6 +35,14 @@ def start(arguments: Arguments) -> int:
         home.prepare()
     except ConsoleError as error:
         return _cannot_start(error)
+    if not _has_display():
+        return _cannot_start(
+            ConsoleError(
+                "There is no display to open a window on",
+                detail="Neither DISPLAY nor WAYLAND_DISPLAY is set.",
+                remedy="Start it from a desktop session, or over ssh -X.",
+            )
+        )
     app = QApplication(sys.argv[:1])
     app.setApplicationName("Celery Console")
     app.setDesktopFileName("celery-console")
@@ -87,9 +95,16 @@ async def _run(
 
 def _cannot_start(error: ConsoleError) -> int:
     sys.stderr.write(f"celery-console: {error.title}. {error.detail} {error.remedy}\n")
-    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin"):
+    if _has_display():
         _show_and_wait(error)
     return 1
+
+
+def _has_display() -> bool:
+    """Whether Qt would find a screen; without one it ends the process where it stands."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
 
 
 def _held(home: Home) -> int:
@@ -97,7 +112,8 @@ def _held(home: Home) -> int:
         ConsoleError(
             "Another console holds this home folder and does not answer",
             detail=f"{home.root}.",
-            remedy="End it, or choose another folder with --home.",
+            remedy="End it, or choose another folder with --home. If none runs (the folder came from another"
+            " machine), delete console.lock in it.",
         )
     )
 

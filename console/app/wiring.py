@@ -111,7 +111,8 @@ class Console:
             clock=clock,
             local=self._local_stack,
         )
-        environment = {**os.environ, "PYTHONPATH": python_path(os.environ)}
+        # Safe path: `python -m` would look for modules in the folder the console was started in.
+        environment = {**os.environ, "PYTHONPATH": python_path(os.environ), "PYTHONSAFEPATH": "1"}
         self.collector = CollectorClient(python=sys.executable, clock=clock, environment=environment)
         self.workers = WorkersService(clock=clock, notices=notices, runner=self.runner)
         self.queues = QueuesService(
@@ -324,12 +325,18 @@ class Console:
                 ),
                 chosen=chosen.id,
                 environment=chosen.environment,
-                state=session.status.state if session else LinkState.DISCONNECTED,
+                state=self._link_state(),
                 latency_ms=session.status.latency_ms if session else None,
-                connected_or_trying=session is not None,
+                connected_or_trying=session is not None or self.connections.resolving,
             )
         )
         self._offer_stack()
+
+    def _link_state(self) -> LinkState:
+        if self.connections.resolving:
+            return LinkState.CONNECTING
+        session = self.connections.session
+        return session.status.state if session else LinkState.DISCONNECTED
 
     def _tell_of_bug(self, report: str) -> None:
         self.notices.post(
@@ -399,7 +406,6 @@ class Console:
         self.window.close_for_good()
         if self._closed is not None:
             self._closed.set_result(0)
-
 
     async def _may_close(self) -> bool:
         choice = await self.stack_view.choose_at_closing()

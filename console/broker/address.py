@@ -55,6 +55,10 @@ def parse_broker_url(url: str) -> BrokerAddress:
         raise _invalid(f"It starts with {parts.scheme or 'nothing'}; redis:// or rediss:// is expected.")
     if not parts.hostname:
         raise _invalid("The host is missing.")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError as error:
+        raise _invalid(f"{parts.hostname!r} is no host name.") from error
     database = parts.path.strip("/") or "0"
     if not database.isdecimal():
         raise _invalid(f"The database must be a number, not {database!r}.")

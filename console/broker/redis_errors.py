@@ -18,6 +18,10 @@ def redis_errors(address: BrokerAddress) -> Iterator[None]:
         yield
     except redis.RedisError as error:
         raise redis_error(error, address) from error
+    except UnicodeError as error:  # a host that no resolver takes
+        raise ConsoleError(
+            "The broker's host is not valid", detail=f"{address.host}: {error}.", cause=Cause.INVALID
+        ) from error
     except OSError as error:
         raise _unreachable(address, error.strerror or str(error)) from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class Session:
         self.history = Lane("history", threads=1, timeout_s=20.0)
         self._redis: redis.Redis | None = None
         self._celery: Celery | None = None
+        self._making = threading.Lock()
 
     @property
     def connected(self) -> bool:
@@ -76,18 +78,20 @@ class Session:
 
     def redis_client(self) -> redis.Redis:
         """The one Redis client (a pool of at most 2 connections). Blocking: lane threads only."""
-        if self._redis is None:
-            self._redis = make_redis_client(self.address, max_connections=2)
-        return self._redis
+        with self._making:
+            if self._redis is None:
+                self._redis = make_redis_client(self.address, max_connections=2)
+            return self._redis
 
     def celery_app(self) -> Celery:
         """The Celery application for control and publishing. Blocking (first call imports celery).
 
         Never `current_app`: two windows on two brokers must not share one.
         """
-        if self._celery is None:
-            self._celery = make_celery_app(self.address)
-        return self._celery
+        with self._making:
+            if self._celery is None:
+                self._celery = make_celery_app(self.address)
+            return self._celery
 
     async def aclose(self) -> None:
         """Close the clients and end the lanes' threads."""

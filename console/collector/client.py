@@ -28,6 +28,16 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 STEADY_S = 30.0
 READ_BYTES = 65_536
+NOTHING_YET = CollectorSummary(
+    state=CollectorState.STOPPED,
+    change=0,
+    events=0,
+    events_per_s=0.0,
+    lag_s=None,
+    malformed=0,
+    counts=dict.fromkeys(TaskState, 0),
+    workers=(),
+)
 
 
 class CollectorClient:
@@ -42,16 +52,7 @@ class CollectorClient:
         self._clock = clock
         self._environment = environment
         self.summaries: Happening[CollectorSummary] = Happening()
-        self.summary = CollectorSummary(
-            state=CollectorState.STOPPED,
-            change=0,
-            events=0,
-            events_per_s=0.0,
-            lag_s=None,
-            malformed=0,
-            counts=dict.fromkeys(TaskState, 0),
-            workers=(),
-        )
+        self.summary = NOTHING_YET
         self.pid: int | None = None
         self.restarts = 0
         self._tasks = Tasks("collector")
@@ -61,6 +62,7 @@ class CollectorClient:
     def start(self, address: BrokerAddress, history_file: Path, log_file: Path) -> None:
         """Begin to read the events of `address`; call `aclose` before another start."""
         self._closing = False
+        self.summary = NOTHING_YET  # of another connection, perhaps
         config = CollectorConfig(address, history_file, log_file)
         self._tasks.start(self._keep_running(config), name="keep running")
 

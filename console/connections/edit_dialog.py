@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import urlsplit, urlunsplit
 
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from console.broker.address import parse_broker_url
-from console.connections.model import Connection
+from console.connections.model import Connection, without_password
 from console.core.connection import Environment, Mode
 from console.core.errors import ConsoleError
 from console.core.redaction import Secret
@@ -19,13 +18,14 @@ from console.widgets.fields import Field, Select, TextField
 class EditConnectionDialog(ConsoleDialog):
     """`connection` and `password` hold what was entered once `finished` came with 1.
 
-    `password` is None when the field was left alone: the kept one stays.
+    `password` and `schedules_password` are None when their field was left alone: the kept one stays.
     """
 
     def __init__(self, parent: QWidget, connection: Connection, *, new: bool, names: set[str]) -> None:
         super().__init__(parent, "New connection" if new else "Edit connection", width=560)
         self.connection = connection
         self.password: Secret | None = None
+        self.schedules_password: Secret | None = None
         self._names = names
         self._name = TextField(name="Name")
         self._name.setText(connection.name)
@@ -58,9 +58,17 @@ class EditConnectionDialog(ConsoleDialog):
         self.body.addLayout(first)
         self.body.addWidget(self._url_field)
         self.body.addLayout(second)
-        self.body.addWidget(
-            Field("Schedules database", self._schedules, hint="The database with django-celery-beat's tables")
+        self._schedules_field = Field(
+            "Schedules database", self._schedules, hint="The database with django-celery-beat's tables"
         )
+        self._schedules_password = TextField(
+            name="Database password", placeholder="" if new else "unchanged", password=True
+        )
+        third = QHBoxLayout()
+        third.setSpacing(12)
+        third.addWidget(self._schedules_field, 2)
+        third.addWidget(Field("Database password", self._schedules_password), 1)
+        self.body.addLayout(third)
         self.add_button("Save", kind="primary", role="accept")
 
     def accept(self) -> None:
@@ -68,6 +76,7 @@ class EditConnectionDialog(ConsoleDialog):
         name = self._name.text().strip()
         self._name_field.set_error("")
         self._url_field.set_error("")
+        self._schedules_field.set_error("")
         if not name:
             self._name_field.set_error("A name is needed")
             return
@@ -80,24 +89,23 @@ class EditConnectionDialog(ConsoleDialog):
         except ConsoleError as error:
             self._url_field.set_error(error.detail)
             return
-        typed = self._password.text()
-        if typed or address.password:
-            # A password in the URL goes where passwords go; the file keeps the URL without it.
-            self.password = Secret(typed) if typed else address.password
+        try:
+            schedules_url, in_url = without_password(self._schedules.text().strip())
+        except ValueError:
+            self._schedules_field.set_error("It is no URL")
+            return
+        # A password in a URL goes where passwords go; the file keeps the URL without it.
+        typed = self._password.text() or address.password.reveal()
+        self.password = Secret(typed) if typed else None
+        typed = self._schedules_password.text() or in_url
+        self.schedules_password = Secret(typed) if typed else None
         self.connection = replace(
             self.connection,
             name=name,
             environment=Environment(self._environment.current()),
             mode=Mode(self._mode.current()),
-            broker_url=_without_password(url),
-            schedules_url=self._schedules.text().strip(),
+            broker_url=without_password(url)[0].partition("?")[0],
+            schedules_url=schedules_url,
             key_prefix=self._prefix.text().strip(),
         )
         super().accept()
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
-    user = login.split(":", 1)[0]
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}" if at and user else host))

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, Environment, Mode
 from console.core.errors import Cause, ConsoleError
@@ -34,6 +35,25 @@ class Connection:
     @property
     def is_local_stack(self) -> bool:
         return self.id == LOCAL_STACK_ID
+
+
+def without_password(url: str) -> tuple[str, str]:
+    """`url` without the password in it, and that password (decoded; "" when there is none).
+
+    Raises ValueError for what is no URL.
+    """
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    user, _colon, password = login.partition(":")
+    netloc = f"{user}@{host}" if at and user else host
+    return urlunsplit(parts._replace(netloc=netloc)), unquote(password)
+
+
+def with_password(url: str, password: str) -> str:
+    """`url` with `password` put in, for the one place that opens the line."""
+    parts = urlsplit(url)
+    login, _at, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{login}:{quote(password, safe='')}@{host}"))
 
 
 def local_stack_connection(last_used: datetime | None = None) -> Connection:
@@ -77,6 +97,8 @@ def _connection(entry: Any, position: int) -> Connection:
     if not isinstance(entry, dict):
         raise _wrong(f"Entry {position} is not an object.")
     try:
+        for key in ("broker_url", "schedules_url"):
+            urlsplit(str(entry.get(key, "")))  # what is no URL is said here
         last_used = entry.get("last_used")
         return Connection(
             id=_text(entry, "id"),

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import redis
 
@@ -18,7 +19,12 @@ from console.broker.address import BrokerAddress, parse_broker_url
 from console.broker.redis_errors import redis_errors
 from console.broker.session import Session
 from console.connections.gateway import ConnectionsFile, SecretStore
-from console.connections.model import Connection, local_stack_connection
+from console.connections.model import (
+    Connection,
+    local_stack_connection,
+    with_password,
+    without_password,
+)
 from console.core.clock import Clock
 from console.core.connection import LOCAL_STACK_ID, LinkState
 from console.core.errors import Cause, ConsoleError
@@ -30,6 +36,7 @@ from console.core.redaction import Secret
 from console.core.spawn import Tasks
 
 PING_S = 2.0
+SUSPECT_S = 0.1
 RETRY_S = (0.5, 1.0, 2.0)  # then 2 s for good: Connected within 5 s of the broker's return
 _FINAL_CAUSES = frozenset({Cause.REFUSED_LOGIN, Cause.NOT_PERMITTED, Cause.INVALID})
 
@@ -58,12 +65,16 @@ class ConnectionsService:
         self._passwords: dict[str, Secret] = {}
         self._tasks = Tasks("connection")
         self._changing = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._wish = 0
         self._suspected = asyncio.Event()
         self._unreadable: ConsoleError | None = None
         self.connections: list[Connection] = [local_stack_connection()]
         self.chosen_id = LOCAL_STACK_ID
         self.session: Session | None = None
         self.refused: ConsoleError | None = None
+        self.resolving = False
+        """Whether a connection is about to open: its password is being fetched, which may take a prompt."""
         self.changed: Happening[None] = Happening()
         self.opened: Happening[Session] = Happening()
         self.closing: list[Callable[[], Awaitable[None]]] = []
@@ -91,31 +102,81 @@ class ConnectionsService:
         local = next((one for one in stored if one.is_local_stack), None)
         others = [one for one in stored if not one.is_local_stack]
         self.connections = [local_stack_connection(local.last_used if local else None), *others]
+        await self._move_passwords_out()
         self.changed.emit(None)
 
-    async def save(self, connection: Connection, password: Secret | None) -> None:
-        """Add or replace `connection`; a `password` of None leaves the kept one. Raises `ConsoleError`."""
+    async def _move_passwords_out(self) -> None:
+        """Passwords that somebody has written into the file go to the keyring, and out of the file."""
+        cleaned: list[Connection] = []
+        for one in self.connections:
+            (broker_url, broker), (schedules_url, schedules) = (
+                without_password(one.broker_url),
+                without_password(one.schedules_url),
+            )
+            for entry, password in ((one.id, broker), (schedules_entry(one.id), schedules)):
+                if password:
+                    self._passwords[entry] = Secret(password)
+                    await self._keep(entry, self._passwords[entry])
+            cleaned.append(replace(one, broker_url=broker_url, schedules_url=schedules_url))
+        if cleaned != self.connections:
+            async with self._writing:
+                await self._write(cleaned)
+
+    async def save(
+        self, connection: Connection, password: Secret | None, schedules: Secret | None = None
+    ) -> None:
+        """Add or replace `connection`; a password of None leaves the kept one. Raises `ConsoleError`.
+
+        What is open follows: a new name, environment or mode at once, anything else by a new connection.
+        """
         parse_broker_url(connection.broker_url)
-        names = {one.name for one in self.connections if one.id != connection.id}
-        if connection.name in names:
-            raise ConsoleError(f"There is already a connection named {connection.name}", cause=Cause.CONFLICT)
-        rest = [one for one in self.connections if one.id != connection.id]
-        position = next((i for i, one in enumerate(self.connections) if one.id == connection.id), len(rest))
-        await self._write([*rest[:position], connection, *rest[position:]])
-        if password is not None:
-            self._passwords[connection.id] = password
-            await self._keep(connection, password)
+        before = self._existing(connection.id)
+        async with self._writing:
+            names = {one.name for one in self.connections if one.id != connection.id}
+            if connection.name in names:
+                raise ConsoleError(
+                    f"There is already a connection named {connection.name}", cause=Cause.CONFLICT
+                )
+            rest = [one for one in self.connections if one.id != connection.id]
+            ids = [one.id for one in self.connections]
+            position = ids.index(connection.id) if before else len(rest)
+            await self._write([*rest[:position], connection, *rest[position:]])
+        for entry, secret in ((connection.id, password), (schedules_entry(connection.id), schedules)):
+            if secret is not None:
+                self._passwords[entry] = secret
+                await self._keep(entry, secret)
+        await self._follow(before, connection, new_password=bool(password or schedules))
+
+    def _existing(self, connection_id: str) -> Connection | None:
+        return next((one for one in self.connections if one.id == connection_id), None)
+
+    async def _follow(self, before: Connection | None, after: Connection, *, new_password: bool) -> None:
+        """Make the open session what its changed connection says."""
+        session = self.session
+        if session is None or before is None or session.info.id != after.id:
+            return
+        session.info = after.info
+        reached_otherwise = (before.broker_url, before.key_prefix, before.schedules_url) != (
+            after.broker_url,
+            after.key_prefix,
+            after.schedules_url,
+        )
+        if reached_otherwise or new_password:
+            await self.connect(after.id)
+        self.changed.emit(None)
 
     async def remove(self, connection_id: str) -> None:
         """Forget a connection and its password. Raises `ConsoleError`."""
         if self.session is not None and self.session.info.id == connection_id:
             await self.disconnect()
-        await self._write([one for one in self.connections if one.id != connection_id])
+        async with self._writing:
+            await self._write([one for one in self.connections if one.id != connection_id])
         if self.chosen_id == connection_id:
             self.choose(LOCAL_STACK_ID)
-        self._passwords.pop(connection_id, None)
         try:
-            await self._keyring.run(self._secrets.remove, connection_id)
+            for entry in (connection_id, schedules_entry(connection_id)):
+                self._passwords.pop(entry, None)
+                await self._keyring.run(self._secrets.remove, entry)
         except ConsoleError as error:
             self._notices.post(Level.WARNING, "Its password may still be in the keyring", detail=error.detail)
 
@@ -126,12 +187,12 @@ class ConnectionsService:
         self.connections = connections
         self.changed.emit(None)
 
-    async def _keep(self, connection: Connection, password: Secret) -> None:
+    async def _keep(self, entry: str, password: Secret) -> None:
         try:
             if password:
-                await self._keyring.run(self._secrets.set, connection.id, password)
+                await self._keyring.run(self._secrets.set, entry, password)
             else:
-                await self._keyring.run(self._secrets.remove, connection.id)
+                await self._keyring.run(self._secrets.remove, entry)
         except ConsoleError as error:
             self._notices.post(
                 Level.WARNING, "The password is kept for this run only", detail=error.detail, key="keyring"
@@ -148,15 +209,26 @@ class ConnectionsService:
         """Open the chosen (or the named) connection, closing another. Failures are states and notices."""
         if connection_id is not None:
             self.choose(connection_id)
-        async with self._changing:
-            wanted = self.chosen
-            await self._close()
-            self.refused = None
-            try:
-                address, schedules_url = await self._address(wanted)
-            except ConsoleError as error:
+        self._wish += 1
+        wish, wanted = self._wish, self.chosen
+        self.refused = None
+        self.resolving = True
+        self.changed.emit(None)
+        try:
+            # Before the lock: a keyring may ask the person, and whoever waits may want something else.
+            address, schedules_url = await self._address(wanted)
+        except ConsoleError as error:
+            if wish == self._wish:
+                await self.disconnect()
                 self._refuse(error)
-                return
+            return
+        finally:
+            if wish == self._wish:
+                self.resolving = False
+        async with self._changing:
+            if wish != self._wish:
+                return  # somebody has wished otherwise meanwhile
+            await self._close()
             self.session = Session(
                 info=wanted.info,
                 address=address,
@@ -170,6 +242,9 @@ class ConnectionsService:
             self._tasks.start(self._watch(self.session), name="watch the line")
 
     async def disconnect(self) -> None:
+        """Close what is open, and what is about to open."""
+        self._wish += 1
+        self.resolving = False
         async with self._changing:
             await self._close()
         self.changed.emit(None)
@@ -180,7 +255,10 @@ class ConnectionsService:
             return
         self.session = None
         session.set_status(LinkState.DISCONNECTED)
-        await asyncio.gather(*(close() for close in self.closing), return_exceptions=True)
+        for ended in await asyncio.gather(*(close() for close in self.closing), return_exceptions=True):
+            if isinstance(ended, Exception):
+                context = {"message": "A feature could not let go of its connection", "exception": ended}
+                asyncio.get_running_loop().call_exception_handler(context)
         await session.aclose()
         self._notices.withdraw("link")
 
@@ -198,26 +276,31 @@ class ConnectionsService:
                 )
             return local
         address = replace(parse_broker_url(connection.broker_url), key_prefix=connection.key_prefix)
-        return address.with_password(await self._password(connection)), connection.schedules_url
+        address = address.with_password(await self._password(connection.id))
+        schedules_url = connection.schedules_url
+        if urlsplit(schedules_url).username:
+            password = await self._password(schedules_entry(connection.id))
+            schedules_url = with_password(schedules_url, password.reveal()) if password else schedules_url
+        return address, schedules_url
 
-    async def _password(self, connection: Connection) -> Secret:
-        known = self._passwords.get(connection.id)
+    async def _password(self, entry: str) -> Secret:
+        known = self._passwords.get(entry)
         if known is None:
             try:
-                known = await self._keyring.run(self._secrets.get, connection.id, timeout_s=60.0) or Secret(
-                    ""
-                )
+                known = await self._keyring.run(self._secrets.get, entry, timeout_s=60.0) or Secret("")
             except ConsoleError as error:
                 self._notices.post(Level.WARNING, error.title, detail=error.detail, key="keyring")
                 known = Secret("")
             else:
-                self._passwords[connection.id] = known
+                self._passwords[entry] = known
         return known
 
     def suspect(self) -> None:
-        """Somebody else has seen the line break: ask the broker now instead of at the next ping."""
+        """Somebody else has seen the line break: ask the broker now instead of at the next ping.
+
+        The ping alone says what the line is: the event stream may have troubles of its own.
+        """
         if self.session is not None and self.session.connected:
-            self.session.set_status(LinkState.RECONNECTING)
             self._suspected.set()
 
     async def _watch(self, session: Session) -> None:
@@ -248,20 +331,18 @@ class ConnectionsService:
                 if not used:
                     used = True
                     self._tasks.start(self._note_use(session.info.id), name="note use")
-                if await self._suspected_within(PING_S):
-                    failures = 1
-                    await asyncio.sleep(RETRY_S[0])
+                await self._suspected_within(PING_S)
                 continue
             await asyncio.sleep(pause_s)
 
-    async def _suspected_within(self, within_s: float) -> bool:
+    async def _suspected_within(self, within_s: float) -> None:
         try:
             async with asyncio.timeout(within_s):
                 await self._suspected.wait()
+                await asyncio.sleep(SUSPECT_S)  # a stream of suspicions is one question a while
         except TimeoutError:
-            return False
+            pass
         self._suspected.clear()
-        return True
 
     async def _give_up(self, error: ConsoleError) -> None:
         await self.disconnect()
@@ -271,16 +352,22 @@ class ConnectionsService:
         if self._unreadable is not None:
             return
         now = self._clock.now()
-        updated = [
-            replace(one, last_used=now) if one.id == connection_id else one for one in self.connections
-        ]
-        await self._write(updated)
+        async with self._writing:
+            used = [
+                replace(one, last_used=now) if one.id == connection_id else one for one in self.connections
+            ]
+            await self._write(used)
 
     async def aclose(self) -> None:
         await self.disconnect()
         await self._tasks.aclose()
         await self._files.aclose()
         await self._keyring.aclose(wait_s=0.2)
+
+
+def schedules_entry(connection_id: str) -> str:
+    """The keyring's name for the password of a connection's schedules database."""
+    return f"{connection_id}:schedules"
 
 
 def new_connection_id() -> str:
@@ -292,7 +379,6 @@ def ping(session: Session) -> float:
     """How long the broker took to answer, in milliseconds. Blocking. Raises `ConsoleError`."""
     started_s = time.perf_counter()
     with redis_errors(session.address):
-        answer = session.redis_client().ping()
-    if not answer:
-        raise redis.ResponseError("PING was not answered with PONG")
+        if not session.redis_client().ping():
+            raise redis.ResponseError("PING was not answered with PONG")
     return (time.perf_counter() - started_s) * 1000

@@ -48,9 +48,11 @@ class ConnectionsViewModel(QObject):
             return "SQLite, bundled project"
         return connection.schedules_url or "–"
 
-    def save(self, connection: Connection, password: Secret | None, *, new: bool) -> None:
+    def save(
+        self, connection: Connection, password: Secret | None, schedules: Secret | None, *, new: bool
+    ) -> None:
         async def run() -> str:
-            await self._service.save(connection, password)
+            await self._service.save(connection, password, schedules)
             return f"Saved {connection.name}"
 
         self._start(

@@ -6,6 +6,7 @@ signals need a QObject. Everything happens on one thread, so a list of callables
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -35,5 +36,15 @@ class Happening(Generic[T]):
         for listener in tuple(self._listeners):
             try:
                 listener(value)
-            except Exception:
-                log.exception("A listener failed")
+            except Exception as error:
+                _report(error)
+
+
+def _report(error: Exception) -> None:
+    """A bug in a listener: through the loop's door, where there is one."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        log.exception("A listener failed")
+    else:
+        loop.call_exception_handler({"message": "A listener failed", "exception": error})

@@ -12,7 +12,7 @@ from console.core.errors import Cause, ConsoleError
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """`root` and the folders in it. All are private to the user (mode 0700)."""
+    """`root` and the folders in it; those are private to the user (mode 0700), as is a root made by us."""
 
     root: Path
 
@@ -51,6 +51,8 @@ class Home:
         try:
             for folder in (self.root, self.history, self.logs, self.stack):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                if folder is not self.root:  # an existing home may be shared on purpose; what is in it is not
+                    folder.chmod(0o700)
                 with tempfile.TemporaryFile(dir=folder):
                     pass
         except OSError as error:

@@ -33,7 +33,7 @@ class Lane:
     def __init__(self, name: str, *, threads: int = 1, timeout_s: float = 15.0, bound: int = 64) -> None:
         self.name = name
         self.timeout_s = timeout_s
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=bound)
+        self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=bound)
         self._shared: dict[Hashable, asyncio.Future[Any]] = {}
         self._threads_wanted = threads
         self._threads: list[threading.Thread] = []
@@ -74,7 +74,7 @@ class Lane:
         if self._closed:
             raise ConsoleError(f"The {self.name} lane is closed", cause=Cause.BUSY)
         loop = asyncio.get_running_loop()
-        job = _Job(function, args, loop, loop.create_future())
+        job = Job(function, args, loop, loop.create_future())
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
@@ -90,15 +90,26 @@ class Lane:
             # Not wait_for: on Python 3.11 it swallows a cancellation that meets the result.
             async with asyncio.timeout(limit_s):
                 value: T = await asyncio.shield(job.future)
+        except asyncio.CancelledError:
+            job.withdraw()
+            raise
         except TimeoutError:
             if job.future.done():
                 raise
+            if job.withdraw():
+                raise ConsoleError(
+                    f"The {self.name} lane is busy",
+                    detail=f"{job.title} did not begin within {limit_s:.0f} s, and will not.",
+                    remedy="Try again in a moment.",
+                    cause=Cause.BUSY,
+                    retryable=True,
+                ) from None
             self._stuck += 1
             job.future.add_done_callback(self._freed)
             log.warning("lane %s: %s did not end in %.0f s", self.name, job.title, limit_s)
             raise ConsoleError(
                 f"No answer within {limit_s:.0f} s",
-                detail=f"{job.title} still runs on the {self.name} lane.",
+                detail=f"{job.title} has begun and still runs; its outcome is not known.",
                 cause=Cause.TIMEOUT,
                 retryable=True,
             ) from None
@@ -134,8 +145,10 @@ class Lane:
             await asyncio.sleep(0.01)
 
 
-class _Job:
-    __slots__ = ("args", "function", "future", "loop", "title")
+class Job:
+    """One call on its way through a lane. `withdraw` wins only as long as no thread has begun it."""
+
+    __slots__ = ("_state", "_taking", "args", "function", "future", "loop", "title")
 
     def __init__(
         self,
@@ -149,9 +162,22 @@ class _Job:
         self.loop = loop
         self.future = future
         self.title = getattr(function, "__qualname__", type(function).__name__)
+        self._taking = threading.Lock()
+        self._state = "waiting"
+
+    def withdraw(self) -> bool:
+        """Take the job back. False when it has begun: then nobody can."""
+        return self._take("withdrawn")
+
+    def _take(self, state: str) -> bool:
+        with self._taking:
+            if self._state != "waiting":
+                return False
+            self._state = state
+            return True
 
     def run(self, lane: str) -> None:
-        if self.future.cancelled():
+        if not self._take("begun"):
             return
         started_s = time.monotonic()
         value: Any = None

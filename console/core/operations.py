@@ -121,6 +121,14 @@ class OperationRunner:
         confirmation = await self._confirmed(operation, connection)
         if confirmation is None:
             return False
+        if self._connection() != connection and operation.broker:
+            # What was confirmed was confirmed for that place, and for no other.
+            self._notices.post(
+                Level.WARNING,
+                f"{operation.name}: nothing was done",
+                detail="The connection changed while you were asked.",
+            )
+            return False
         entry = ActivityEntry(
             when=self._clock.now(),
             who=self._who,

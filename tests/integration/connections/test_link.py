@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from console.connections.gateway import ConnectionsFile
 from console.connections.model import Connection
 from console.connections.service import ConnectionsService
 from console.core.clock import SystemClock
-from console.core.connection import Environment, LinkState
+from console.core.connection import Environment, LinkState, Mode
 from console.core.errors import Cause, ConsoleError
 from console.core.home import Home
 from console.core.notices import NoticeBoard
@@ -150,3 +150,82 @@ async def test_a_removed_connection_is_gone_from_the_file(setup: Setup, broker: 
     await setup.service.save(shop(broker), None)
     await setup.service.remove("shop")
     assert "Shop" not in setup.home.connections_file.read_text()
+
+
+async def test_no_password_is_ever_in_the_file(setup: Setup, broker: ValkeyServer) -> None:
+    """Somebody wrote them into the file by hand: they move out of it, and the connection works."""
+    setup.home.connections_file.write_text(
+        '{"version": 1, "connections": [{"id": "shop", "name": "Shop", "environment": "Staging",'
+        f' "broker_url": "redis://:{broker.password}@127.0.0.1:{broker.port}/0",'
+        ' "schedules_url": "postgresql://console:pg-marker-9@127.0.0.1/shop"}]}'
+    )
+    await setup.service.load()
+    text = setup.home.connections_file.read_text()
+    assert broker.password not in text
+    assert "pg-marker-9" not in text
+    await setup.service.connect("shop")
+    await setup.until(lambda: setup.state is LinkState.CONNECTED)
+    assert setup.service.session is not None
+    assert setup.service.session.schedules_url == "postgresql://console:pg-marker-9@127.0.0.1/shop"
+
+
+async def test_an_open_connection_that_becomes_read_only_is_so_at_once(
+    setup: Setup, broker: ValkeyServer
+) -> None:
+    await setup.service.save(shop(broker), Secret(broker.password))
+    await setup.service.connect("shop")
+    await setup.until(lambda: setup.state is LinkState.CONNECTED)
+    before = setup.service.session
+    await setup.service.save(
+        replace(shop(broker), mode=Mode.READ_ONLY, environment=Environment.PRODUCTION), None
+    )
+    assert setup.service.session is before
+    assert before is not None
+    assert before.info.mode is Mode.READ_ONLY
+    assert before.info.environment is Environment.PRODUCTION
+
+
+async def test_a_new_url_of_the_open_connection_opens_it_anew(
+    setup: Setup, broker: ValkeyServer, own_broker: ValkeyServer
+) -> None:
+    await setup.service.save(shop(broker), Secret(broker.password))
+    await setup.service.connect("shop")
+    await setup.until(lambda: setup.state is LinkState.CONNECTED)
+    await setup.service.save(shop(own_broker), Secret(own_broker.password))
+    await setup.until(lambda: setup.state is LinkState.CONNECTED)
+    assert setup.service.session is not None
+    assert setup.service.session.address.port == own_broker.port
+
+
+async def test_the_last_wish_wins(setup: Setup, broker: ValkeyServer, own_broker: ValkeyServer) -> None:
+    await setup.service.save(shop(broker), Secret(broker.password))
+    other = replace(shop(own_broker), id="other", name="Other")
+    await setup.service.save(other, Secret(own_broker.password))
+    await asyncio.gather(
+        *(setup.service.connect(one) for one in ("shop", "other", "shop", "other", "shop", "other"))
+    )
+    await setup.until(lambda: setup.state is LinkState.CONNECTED)
+    assert setup.service.session is not None
+    assert setup.service.session.info.id == "other"
+
+
+async def test_a_suspicion_of_somebody_else_changes_nothing_while_the_broker_answers(
+    setup: Setup, broker: ValkeyServer
+) -> None:
+    await setup.service.save(shop(broker), Secret(broker.password))
+    await setup.service.connect("shop")
+    await setup.until(lambda: setup.state is LinkState.CONNECTED)
+    states: list[LinkState] = []
+    assert setup.service.session is not None
+    setup.service.session.status_changed.connect(lambda status: states.append(status.state))
+    for _ in range(20):
+        setup.service.suspect()
+        await asyncio.sleep(0.02)
+    await setup.until(lambda: len(states) > 1)
+    assert set(states) == {LinkState.CONNECTED}
+
+
+async def test_a_host_that_no_resolver_takes_is_said(setup: Setup) -> None:
+    with pytest.raises(ConsoleError) as caught:
+        await setup.service.save(Connection("x", "X", Environment.STAGING, "redis://a..b:6379/0"), None)
+    assert caught.value.cause is Cause.INVALID

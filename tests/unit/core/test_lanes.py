@@ -83,3 +83,24 @@ async def test_a_closed_lane_takes_nothing() -> None:
     await lane.aclose()
     with pytest.raises(ConsoleError):
         await lane.run(lambda: 1)
+
+
+async def test_a_job_that_was_reported_as_not_begun_never_runs() -> None:
+    lane = Lane("test")
+    gate = threading.Event()
+    ran: list[int] = []
+    holding = asyncio.ensure_future(lane.run(gate.wait, 5))
+    await asyncio.sleep(0.05)
+    with pytest.raises(ConsoleError) as caught:
+        await lane.run(ran.append, 1, timeout_s=0.05)
+    assert caught.value.cause is Cause.BUSY
+    assert not lane.stuck
+    cancelled = asyncio.ensure_future(lane.run(ran.append, 2))
+    await asyncio.sleep(0.02)
+    cancelled.cancel()
+    await asyncio.gather(cancelled, return_exceptions=True)
+    gate.set()
+    await holding
+    assert await lane.run(lambda: 3) == 3
+    assert ran == []
+    await lane.aclose()

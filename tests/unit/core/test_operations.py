@@ -117,3 +117,17 @@ async def test_a_bug_is_recorded_and_goes_on_to_the_crash_report() -> None:
     with pytest.raises(ZeroDivisionError):
         await setup.runner.run(setup.operation(error=ZeroDivisionError()))
     assert setup.log.endings == [(1, Outcome.FAILED, "ZeroDivisionError")]
+
+
+async def test_what_was_confirmed_for_one_place_is_not_done_in_another() -> None:
+    setup = Setup()
+    elsewhere = ConnectionInfo("d", "Other shop", Environment.PRODUCTION)
+
+    async def switch(operation: Operation, connection: ConnectionInfo | None) -> Confirmation | None:
+        setup.info = elsewhere
+        return Confirmation()
+
+    setup.runner.confirm = switch
+    assert not await setup.runner.run(setup.operation(Danger.DESTRUCTIVE))
+    assert setup.ran == 0
+    assert "nothing was done" in setup.notices.notices[-1].text
