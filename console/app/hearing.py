@@ -29,6 +29,7 @@ def workers_seen(snapshot: WorkersSnapshot, now: datetime) -> WorkersSeen:
         offline=names(WorkerState.OFFLINE),
         events_off=tuple(row.hostname for row in snapshot.rows if row.task_events is False),
         late_s=late,
+        stale=snapshot.stale,
     )
 
 

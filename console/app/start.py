@@ -6,7 +6,6 @@ redis, the pages) in a thread, because imports on the main thread would freeze t
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import time
@@ -82,11 +81,9 @@ async def _run(
     crash: CrashReports,
     single: SingleInstance,
 ) -> int:
-    from console.core.lanes import Lane
+    from console.app.imports import import_in_thread
 
-    imports = Lane("imports", timeout_s=60.0)
-    wiring = await imports.run(importlib.import_module, "console.app.wiring")
-    await imports.aclose()
+    (wiring,) = await import_in_thread("console.app.wiring")
     console = wiring.Console(home=home, window=window, settings=settings, crash=crash)
     single.listen(console.come_forward)
     status: int = await console.run(connection=arguments.connection, start_stack=arguments.start_stack)

@@ -16,6 +16,7 @@ from console.activity.service import ActivityService
 from console.activity.view_model import ActivityViewModel
 from console.app.crash import CrashReports
 from console.app.hearing import offers_stack, queues_seen, schedules_seen, stack_badge, workers_seen
+from console.app.imports import LATER, import_in_thread
 from console.app.menu import MenuActs, fill_menu, stack_commands
 from console.app.settings import Scheme, Settings
 from console.app.shutdown import close_all
@@ -44,6 +45,7 @@ from console.queues.view_model import QueuesViewModel
 from console.resend.page import ResendPage
 from console.resend.service import ResendService
 from console.resend.view_model import ResendViewModel
+from console.schedules.django_setup import set_up_django
 from console.schedules.page import SchedulesPage
 from console.schedules.service import ScheduleService
 from console.schedules.view_model import SchedulesViewModel
@@ -378,6 +380,7 @@ class Console:
         for item in NAV:
             await asyncio.sleep(PAGE_PAUSE_S)
             self.window.make_page(item.noun)
+        await import_in_thread(*LATER, then=set_up_django)
 
     def _connect_by_name(self, name: str) -> None:
         found = next((one for one in self.connections.connections if one.name == name), None)

@@ -63,8 +63,11 @@ class CardRow(QWidget):
         self._failed.set_series(series, color="failed")
 
     def _show_workers(self, workers: WorkersSeen | None) -> None:
-        if workers is None:
-            self._workers.set_value(None)
+        if workers is None or workers.stale:
+            # Whoever cannot be heard may be gone: the last number would be shown as if it were now.
+            self._workers.set_value(
+                None, sub="" if workers is None else f"{len(workers.online)} when last heard"
+            )
             self._workers.set_slots([])
             return
         sub, tone, icon = "", "muted", None

@@ -71,13 +71,17 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class WorkersSeen:
-    """Names by state; `late_s` says how old a late worker's heartbeat is (seconds)."""
+    """Names by state; `late_s` says how old a late worker's heartbeat is (seconds).
+
+    `stale`: heartbeats cannot arrive now, the names are the last known.
+    """
 
     online: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
     offline: tuple[str, ...] = ()
     events_off: tuple[str, ...] = ()
     late_s: tuple[tuple[str, float], ...] = ()
+    stale: bool = False
 
     @property
     def known(self) -> int:
@@ -212,11 +216,13 @@ def rates_of(minutes: Sequence[Minute], now: datetime) -> Rates:
     running, full = minutes[-1], minutes[:-1]
     share = min(max((now - running.start).total_seconds() / 60.0, 0.0), 1.0)
     tasks: float | None
-    if full and not full[-1].gap:
+    if running.gap:
+        tasks = None  # the stream is cut now: fewer seen is not fewer done
+    elif full and not full[-1].gap:
         # The last minute leaves as the running one fills.
         tasks = ended(full[-1]) * (1.0 - share) + ended(running)
     else:
-        tasks = None if running.gap and not ended(running) else float(ended(running))
+        tasks = float(ended(running))
     lately = [minute for minute in full[-RATE_MINUTES:] if not minute.gap]
     failed: float | None = None
     if lately:

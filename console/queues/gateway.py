@@ -117,7 +117,7 @@ class RedisQueues:
             pipe = client.pipeline(transaction=False)
             for exchange in wanted:
                 pipe.smembers(f"{head}{exchange}")
-            tables: list[Any] = pipe.execute(raise_on_error=False) if wanted else []
+            tables: list[Any] = _answers(pipe) if wanted else []
         bindings: dict[tuple[str, str], set[str]] = {}
         for exchange, members in zip(wanted, tables, strict=True):
             for routing_key, queue in _bound(members):
@@ -141,7 +141,7 @@ class RedisQueues:
                 pipe.llen(self._prefix + key)
             pipe.hlen(self._unacked_key)
             # A key of another type (somebody's own hash named like a queue) must not hide the rest.
-            answers: list[Any] = pipe.execute(raise_on_error=False)
+            answers: list[Any] = _answers(pipe)
             held = answers.pop()
             newly_filled = _count(answers.pop(0)) if others else 0
             lengths = dict(zip(filled, answers, strict=True))
@@ -149,7 +149,7 @@ class RedisQueues:
                 pipe = client.pipeline(transaction=False)
                 for key in others:
                     pipe.llen(self._prefix + key)
-                lengths |= dict(zip(others, pipe.execute(raise_on_error=False), strict=True))
+                lengths |= dict(zip(others, _answers(pipe), strict=True))
             foreign = frozenset(key for key, length in lengths.items() if _is_of_another_type(length))
             ready = {key: _count(length) for key, length in lengths.items() if _count(length)}
             heads = self._heads(client, ready) if question.heads else ()
@@ -163,7 +163,7 @@ class RedisQueues:
         pipe = client.pipeline(transaction=False)
         for bucket in buckets:
             pipe.lindex(self._prefix + bucket, -1)
-        raws: list[Any] = pipe.execute(raise_on_error=False) if buckets else []
+        raws: list[Any] = _answers(pipe) if buckets else []
         heads = [head for _, head in large.values()]
         for bucket, raw in zip(buckets, raws, strict=True):
             if isinstance(raw, bytes):
@@ -205,7 +205,7 @@ class RedisQueues:
             pipe = client.pipeline(transaction=False)
             for bucket in buckets:
                 pipe.llen(self._prefix + bucket)
-            lengths: list[Any] = pipe.execute(raise_on_error=False)
+            lengths: list[Any] = _answers(pipe)
             if any(map(_is_of_another_type, lengths)):
                 raise ConsoleError(
                     f"{queue} is not a queue",
@@ -240,6 +240,18 @@ class RedisQueues:
             if not part or sum(map(len, taken)) >= room_bytes:
                 break
         return taken
+
+
+def _answers(pipe: Any) -> list[Any]:
+    """What the commands gave. A key of another type is one of the answers; any other error is raised.
+
+    Swallowed, a right that is missing or a broker that still loads would be a depth of 0.
+    """
+    answers: list[Any] = pipe.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception) and not _is_of_another_type(answer):
+            raise answer
+    return answers
 
 
 def _count(answer: Any) -> int:
