@@ -15,7 +15,7 @@ from pathlib import Path
 
 from console.broker.session import Session
 from console.core.clock import Clock
-from console.core.connection import LinkStatus
+from console.core.connection import Environment, LinkStatus
 from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
 from console.core.operations import Danger, Operation, Subject
@@ -246,11 +246,16 @@ class TasksService:
             sent(task_id)
             return f"{request.name} sent to {request.queue or 'the default queue'}"
 
+        info = self._session.info if self._session is not None else None
+        production = info is not None and info.environment is Environment.PRODUCTION
         return Operation(
             name="Send task",
             target=f"{request.name} to {request.queue or 'the default queue'}",
-            danger=Danger.SAFE,
+            # The dialog in which it was filled in is question enough, except where customers are.
+            danger=Danger.DISRUPTIVE if production else Danger.SAFE,
             verb="Send",
+            question=f"Send {request.name}?",
+            consequence="A worker runs it as soon as one takes it; that cannot be undone.",
             run=run,
             changes=frozenset({Subject.TASKS, Subject.QUEUES}),
         )
