@@ -32,6 +32,8 @@ CONNECT_TIMEOUT_S = 5.0
 IDLE_BEFORE_PING_S = 15.0
 PONG_WITHIN_S = 5.0
 STOP_WITHIN_S = 1.0
+LAST_WORDS_S = 0.5
+PONG = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
 # A login that is refused is not hammered at: the broker logs each, and may lock the user out.
@@ -103,8 +105,18 @@ class EventLine:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the connection and the thread; what was read stays to be taken."""
+        """End the connection and the thread; what was published before stays to be taken.
+
+        The broker answers in its order: behind the answer to this PING is nothing that we should have heard.
+        """
         self._stop.set()
+        line = self._socket
+        if self._thread.is_alive() and line is not None and not self._address.tls:
+            try:
+                line.sendall(command("PING"))
+                self._thread.join(LAST_WORDS_S)
+            except OSError:
+                log.debug("The line was gone before its end")
         self.reset()
         if self._thread.is_alive():
             # It may sit in a connect for longer; it is a daemon and holds nothing that is missed.
@@ -212,7 +224,7 @@ class EventLine:
             return "The connection was closed"
         pinged = False
         line.settimeout(self._ping_after_s)
-        while not self._stop.is_set():
+        while True:
             try:
                 data = line.recv(CHUNK_BYTES)
                 if not data:
@@ -222,6 +234,8 @@ class EventLine:
                 if pinged:
                     pinged = False
                     line.settimeout(self._ping_after_s)
+                if self._stop.is_set() and PONG in data:
+                    return "The reading was ended"
                 if self.held > self._limit:
                     return OVERFLOW
             except TimeoutError:
@@ -235,7 +249,6 @@ class EventLine:
                 line.settimeout(self._pong_within_s)
             except OSError as error:
                 return f"The connection broke ({error.strerror or 'no reason given'})"
-        return "The reading was ended"
 
     def _close(self) -> None:
         line, self._socket = self._socket, None
