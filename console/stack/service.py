@@ -158,7 +158,8 @@ class StackService:
         self.options = await self._lane.run(self._machine.load_options)
         self.zone = await self._lane.run(self._machine.zone)
         self._schedules = await self._lane.run(self._machine.schedules)
-        self._steps.reset(self.options, self._schedules)
+        if self.snapshot.state is StackState.STOPPED:  # a person may have been quicker
+            self._steps.reset(self.options, self._schedules)
 
     # The whole stack
 

@@ -54,7 +54,7 @@ class StepBoard:
 
     def _end(self, name: StepName, state: StepState, text: str | None = None) -> None:
         step = self._step(name)
-        seconds = self._clock.monotonic_s() - (step.since_s or 0.0)
+        seconds = None if step.since_s is None else self._clock.monotonic_s() - step.since_s
         self._set(name, state=state, seconds=seconds, text=step.text if text is None else text)
 
     def fail_softly(self, name: StepName, text: str) -> None:

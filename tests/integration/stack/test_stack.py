@@ -113,6 +113,18 @@ async def test_the_whole_way_up_and_down(stack: StackService) -> None:
     assert password_places(stack, address.password.reveal()) == []
 
 
+async def test_a_start_before_everything_is_read(tmp_path: Path) -> None:
+    """The steps of a start that was quicker than reading the options are not begun anew."""
+    stack = new_service(tmp_path / "home")
+    starting = asyncio.ensure_future(stack.start())
+    await until(lambda: stack.snapshot.steps[0].state is StepState.STARTING)
+    await stack.load()
+    assert stack.snapshot.steps[0].state is not StepState.WAITING
+    stack.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await stack.aclose()
+
+
 async def test_the_second_start_is_quick_and_keeps_what_waits(stack: StackService) -> None:
     await stack.start()
     first = stack.address
