@@ -350,6 +350,8 @@ class Console:
 
     def come_forward(self) -> None:
         """A second console was started on this home."""
+        if self._closing and not self.window.isVisible():
+            return  # what is ending behind a hidden window is not worth showing
         if self.window.isMinimized():
             self.window.showNormal()
         self.window.show()
