@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import sys
 import threading
@@ -72,7 +73,25 @@ def bad_day(app: QApplication, home: Path, scenario: Scenario, *, limit_s: float
             await console.connections.disconnect()
         heartbeat.check()
 
-    run_console(app, home, measured)
+    failures = _Failures()
+    logging.getLogger("console").addHandler(failures)
+    try:
+        run_console(app, home, measured)
+    finally:
+        logging.getLogger("console").removeHandler(failures)
+    assert failures.told == []
+
+
+class _Failures(logging.Handler):
+    """Failures that are caught and logged, as of a listener: in a test they are bugs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:
+            self.told.append(logging.Formatter().format(record))
 
 
 async def connect(
