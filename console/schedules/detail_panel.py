@@ -123,7 +123,7 @@ def _scrolled(widget: QWidget) -> QScrollArea:
 
 def _run_columns(zone_name: str) -> list[Column]:
     columns = [Column("day", "Day", width=96, sortable=False)]
-    if zone_name != local_zone_name():
+    if zone_name.removeprefix("Etc/") != local_zone_name():
         columns.append(Column("own", zone_name, stretch=1, align="right", sortable=False))
     columns.append(Column("local", f"{local_zone_name()}, yours", stretch=1, align="right", sortable=False))
     return columns

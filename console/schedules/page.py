@@ -15,7 +15,7 @@ from console.widgets.data_table import DataTable
 from console.widgets.empty_state import EmptyState
 from console.widgets.fields import SearchField
 from console.widgets.page import Page
-from console.widgets.panel import PageHeader, Panel
+from console.widgets.panel import PageHeader
 from console.widgets.table_page import TableStack
 from console.widgets.text import clock_text
 from console.widgets.zone import local_zone
@@ -60,12 +60,10 @@ class SchedulesPage(Page):
         header.add_left(self._search, stretch=1)
         for button in (self._enable, self._disable, self._run_now, self._undo):
             header.add_action(button)
-        panel = Panel()
-        panel.set_content(self._stack)
         self._stack.show_empty(self._empty)
         body = QVBoxLayout()
         body.setSpacing(8)
-        body.addWidget(panel, 1)
+        body.addWidget(self._stack, 1)
         body.addWidget(self._detail)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 12)
