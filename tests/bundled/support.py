@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 import psutil
 from celery import Celery
 
+from console.broker.session import close_celery_app
+
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20.0
 POLL_S = 0.02
@@ -229,4 +231,4 @@ class Project:
         for child in self.children:
             child.kill()
         if self._app is not None:
-            self._app.close()
+            close_celery_app(self._app)

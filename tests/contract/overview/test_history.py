@@ -11,7 +11,7 @@ from console.history.model import Measure
 from console.history.writer import Batch, HistoryWriter
 from console.overview.gateway import HistoryOverview
 from console.overview.model import HistoryRead, Span, rates_of, slots_of
-from tests.own_time import own_time_s
+from tests.own_time import own_times_s
 
 PLAIN = -1
 
@@ -65,7 +65,7 @@ def test_a_week_is_read_in_time(tmp_path: Path) -> None:
     write(path, minutes=10_080, names=5)
     history = HistoryOverview(path)
     reads: list[HistoryRead] = []
-    took_s = own_time_s(lambda: reads.append(history.read(Span.WEEK, None)))
+    (took_s,) = own_times_s(lambda: reads.append(history.read(Span.WEEK, None)))
     (read,) = reads
     history.close()
     slots = slots_of(read.minutes, Span.WEEK.slot_minutes)
