@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QEnterEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QEnterEvent, QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
-    QAbstractButton,
     QButtonGroup,
     QHBoxLayout,
     QMenu,
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from console.widgets.icons import draw_icon
 from console.widgets.paint import baseline, draw_box, draw_text, text_width
+from console.widgets.pressing import PlainButton, pressed_by_return
 from console.widgets.style import ask_for_ring
 from console.widgets.text import number_text
 from console.widgets.theme import repaint_on_change, theme
@@ -84,6 +84,10 @@ class Button(QPushButton):
             self.setMenu(menu)
         ask_for_ring(self, "button")
         repaint_on_change(self)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if not pressed_by_return(self, event):
+            super().keyPressEvent(event)
 
     def set_text(self, text: str) -> None:
         """Replace the word, which is the accessible name as well."""
@@ -202,7 +206,7 @@ class Button(QPushButton):
         painter.end()
 
 
-class IconButton(QAbstractButton):
+class IconButton(PlainButton):
     """A square button with an icon only; its name is required and is the tooltip as well unless another is
     given.
     """
@@ -255,7 +259,7 @@ class IconButton(QAbstractButton):
         painter.end()
 
 
-class LinkButton(QAbstractButton):
+class LinkButton(PlainButton):
     """Words in the link colour that can be pressed; underlined while hovered or focused."""
 
     def __init__(
@@ -292,7 +296,7 @@ class LinkButton(QAbstractButton):
         painter.end()
 
 
-class _Segment(QAbstractButton):
+class _Segment(PlainButton):
     """One choice of a segmented control, painted by itself so that focus and assistive technology see it."""
 
     def __init__(
@@ -393,7 +397,7 @@ class SegmentedControl(QWidget):
         self._buttons[key].setChecked(True)
 
 
-class Chip(QAbstractButton):
+class Chip(PlainButton):
     """A filter that is on or off: icon, word and bold count. Without a count it is a plain choice."""
 
     def __init__(

@@ -27,6 +27,7 @@ from console.widgets.fields import Field, TextField
 from console.widgets.icons import draw_icon
 from console.widgets.label import Divider, Text
 from console.widgets.paint import draw_box
+from console.widgets.tab_stops import tab_stops
 from console.widgets.text import escaped
 from console.widgets.theme import repaint_on_change, theme
 from console.widgets.tokens import RADIUS
@@ -280,18 +281,13 @@ class ConsoleDialog(QDialog):
 
     def focusNextPrevChild(self, forward: bool) -> bool:
         """Tab goes round inside the sheet."""
-        start = self.focusWidget()
-        here: QWidget = start if start is not None else self
-        candidate: QWidget | None = here
-        while candidate is not None:
-            candidate = candidate.nextInFocusChain() if forward else candidate.previousInFocusChain()
-            if candidate is None or candidate is here:
-                break
-            by_tab = bool(candidate.focusPolicy() & Qt.FocusPolicy.TabFocus)
-            if by_tab and self.isAncestorOf(candidate) and candidate.isVisible() and candidate.isEnabled():
-                reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
-                candidate.setFocus(reason)
-                break
+        stops = tab_stops(self)
+        here = self.focusWidget()
+        if stops:
+            step = 1 if forward else -1
+            at = stops.index(here) + step if here in stops else 0 if forward else -1
+            reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
+            stops[at % len(stops)].setFocus(reason)
         return True
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

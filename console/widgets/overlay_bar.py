@@ -15,22 +15,28 @@ class OverlayBar(QScrollBar):
 
     def __init__(self, area: QAbstractScrollArea) -> None:
         super().__init__(Qt.Orientation.Vertical, area)
-        self._hidden = area.verticalScrollBar()
+        self._area = area
         self.setCursor(Qt.CursorShape.ArrowCursor)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._hidden.rangeChanged.connect(self.follow)
-        self._hidden.valueChanged.connect(self.setValue)
-        self.valueChanged.connect(self._hidden.setValue)
+        # Qt's bar is asked for anew each time: a wrapper of it that outlived it would be taken for that of a
+        # later widget at the same address.
+        area.verticalScrollBar().rangeChanged.connect(self.follow)
+        area.verticalScrollBar().valueChanged.connect(self.setValue)
+        self.valueChanged.connect(self._scroll)
         self.follow()
 
     def follow(self) -> None:
         """Take over range and steps."""
-        self.setRange(self._hidden.minimum(), self._hidden.maximum())
-        self.setPageStep(self._hidden.pageStep())
-        self.setSingleStep(self._hidden.singleStep())
-        self.setValue(self._hidden.value())
-        self.setVisible(self._hidden.maximum() > self._hidden.minimum())
+        hidden = self._area.verticalScrollBar()
+        self.setRange(hidden.minimum(), hidden.maximum())
+        self.setPageStep(hidden.pageStep())
+        self.setSingleStep(hidden.singleStep())
+        self.setValue(hidden.value())
+        self.setVisible(hidden.maximum() > hidden.minimum())
+
+    def _scroll(self, value: int) -> None:
+        self._area.verticalScrollBar().setValue(value)
 
     def place(self, viewport: QRect) -> None:
         """Lie at the right edge of what is scrolled."""

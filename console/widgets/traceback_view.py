@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from console.widgets.icons import draw_icon
 from console.widgets.label import Divider, Text
 from console.widgets.paint import draw_text, text_width
+from console.widgets.pressing import PlainButton
 from console.widgets.theme import repaint_on_change, theme
 from console.widgets.traceback_text import Frame, FrameGroup, group_frames, parse_traceback
 
@@ -16,7 +17,7 @@ _FRAME_HEIGHT = 45
 _CODE_LIMIT = 400
 
 
-class _FoldButton(QAbstractButton):
+class _FoldButton(PlainButton):
     """ "4 frames in celery" with a chevron; pressed, it shows them."""
 
     def __init__(self, title: str) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QWidget
 
 from console.core.connection import Environment, LinkState
 from console.widgets.badge import EnvironmentBadge, StateLabel
 from console.widgets.icons import draw_icon, logo_pixmap
 from console.widgets.label import Text
 from console.widgets.paint import draw_box, draw_text, text_width
+from console.widgets.pressing import PlainButton
 from console.widgets.style import ask_for_ring
 from console.widgets.theme import repaint_on_change, theme
 
@@ -112,7 +113,7 @@ def _over_red(alpha: int) -> QColor:
     return QColor(255, 255, 255, alpha)
 
 
-class _Brand(QAbstractButton):
+class _Brand(PlainButton):
     """Logo and name; pressing it opens the program's menu."""
 
     def __init__(self, menu: QMenu) -> None:
@@ -146,7 +147,7 @@ class _Brand(QAbstractButton):
         painter.end()
 
 
-class _Chooser(QAbstractButton):
+class _Chooser(PlainButton):
     """The chooser of connections: the dot of the environment, the name, and a menu of all of them.
 
     A button and no combo box, because Qt gives a combo box its present choice as accessible name.
@@ -217,7 +218,7 @@ class _Chooser(QAbstractButton):
         painter.end()
 
 
-class _PaletteButton(QAbstractButton):
+class _PaletteButton(PlainButton):
     """Looks like the search field that it opens."""
 
     def __init__(self) -> None:
@@ -263,7 +264,7 @@ class _PaletteButton(QAbstractButton):
         painter.end()
 
 
-class _BarButton(QAbstractButton):
+class _BarButton(PlainButton):
     """Connect or Disconnect: a button that is readable on the red bar as well."""
 
     def __init__(self, word: str) -> None:

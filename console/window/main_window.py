@@ -74,6 +74,7 @@ class MainWindow(QMainWindow):
         self.sidebar.chosen.connect(self.show_page)
         self.sidebar.scheme_chosen.connect(self.scheme_chosen)
         self.sidebar.keyboard_asked.connect(self.open_keyboard)
+        self.sidebar.entered.connect(self._enter_page)
         self.status = StatusBar()
         self._banner: Banner | None = None
         self._banner_notice: Notice | None = None
@@ -291,10 +292,12 @@ class MainWindow(QMainWindow):
 
     def _next_area(self) -> None:
         """Bar, sidebar, content, detail, and round again."""
+        from console.widgets.tab_stops import tab_stops
+
         focus = self.focusWidget()
         page = self._pages.get(self._noun)
         detail = page.detail() if page is not None else None
-        first = _first_in(detail) if detail is not None and detail.isVisible() else None
+        stops = tab_stops(detail) if detail is not None and detail.isVisible() else []
         if focus is not None and self.bar.isAncestorOf(focus):
             self.sidebar.focus_list()
         elif focus is not None and self.sidebar.isAncestorOf(focus) and page is not None:
@@ -304,20 +307,24 @@ class MainWindow(QMainWindow):
             and page is not None
             and page.isAncestorOf(focus)
             and detail is not None
-            and first is not None
+            and stops
             and not detail.isAncestorOf(focus)
         ):
-            first.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            stops[0].setFocus(Qt.FocusReason.ShortcutFocusReason)
         else:
             self.bar.focus_chooser()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Esc leaves whatever control did not want it, for the content of the page."""
-        if event.key() == Qt.Key.Key_Escape and (page := self._pages.get(self._noun)) is not None:
-            page.focus_content()
+        if event.key() == Qt.Key.Key_Escape:
+            self._enter_page()
             event.accept()
             return
         super().keyPressEvent(event)
+
+    def _enter_page(self) -> None:
+        if (page := self._pages.get(self._noun)) is not None:
+            page.focus_content()
 
     # The end
 
@@ -344,21 +351,6 @@ class MainWindow(QMainWindow):
         ):
             # A minimised window costs the broker nothing.
             (page.deactivate if self.isMinimized() else page.activate)()
-
-
-def _first_in(area: QWidget) -> QWidget | None:
-    """The first control of an area that Tab would reach."""
-    candidate: QWidget | None = area.nextInFocusChain()
-    while candidate is not None and candidate is not area:
-        if (
-            candidate.focusPolicy() & Qt.FocusPolicy.TabFocus
-            and area.isAncestorOf(candidate)
-            and candidate.isVisible()
-            and candidate.isEnabled()
-        ):
-            return candidate
-        candidate = candidate.nextInFocusChain()
-    return None
 
 
 class _Content(QWidget):

@@ -47,17 +47,21 @@ class NavItem:
 
 
 class Sidebar(QWidget):
-    """Emits `chosen(noun)` when a person goes to another page, `scheme_chosen` and `keyboard_asked`."""
+    """Emits `chosen(noun)` when a person goes to another page, `entered` when Return goes into it,
+    `scheme_chosen` and `keyboard_asked`.
+    """
 
     chosen = Signal(str)
     scheme_chosen = Signal(str)
     keyboard_asked = Signal()
+    entered = Signal()
 
     def __init__(self, items: list[NavItem], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFixedWidth(WIDTH)
         self._list = _NavList(items)
         self._list.went_to.connect(self.chosen)
+        self._list.entered.connect(self.entered)
         self._theme_row = FootRow("Theme", icon="sun", value="System", menu=self._theme_menu())
         keyboard = FootRow("Keyboard", icon="keyboard", key="F1")
         keyboard.clicked.connect(self.keyboard_asked)
@@ -113,6 +117,7 @@ class _NavList(QListWidget):
     """The list itself. `went_to` follows the selection, which is what assistive technology sets."""
 
     went_to = Signal(str)
+    entered = Signal()
 
     def __init__(self, items: list[NavItem]) -> None:
         super().__init__()
@@ -149,6 +154,10 @@ class _NavList(QListWidget):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         self.by_keyboard = True
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Right):
+            self.entered.emit()
+            event.accept()
+            return
         super().keyPressEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

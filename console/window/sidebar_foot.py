@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
 from console.widgets.icons import draw_icon
 from console.widgets.paint import draw_box, draw_text, text_width
+from console.widgets.pressing import PlainButton
 from console.widgets.style import ask_for_ring
 from console.widgets.theme import repaint_on_change, theme
 
 HEIGHT = 28
 
 
-class FootRow(QAbstractButton):
+class FootRow(PlainButton):
     def __init__(
         self,
         text: str,
