@@ -73,8 +73,7 @@ def test_a_chooser_has_a_label_that_names_it(qtbot: QtBot) -> None:
     QVBoxLayout(page).addWidget(chooser)
     interface = QAccessible.queryAccessibleInterface(chooser)
     names = [
-        one.text(QAccessible.Text.Name)
-        for one, _ in interface.relations(QAccessible.RelationFlag.Label)
+        one.text(QAccessible.Text.Name) for one, _ in interface.relations(QAccessible.RelationFlag.Label)
     ]
     assert names == ["Task name"]
 
@@ -142,10 +141,10 @@ def test_a_control_in_a_row_stands_beside_the_table_where_it_can_be_reached(qtbo
     made.set_row_widget("b", "actions", stop)
     assert stop.parentWidget() is page
     assert stop in tab_stops(page)
-    at = stop.mapTo(made.viewport(), stop.rect().center())
+    at = made.viewport().mapFromGlobal(stop.mapToGlobal(stop.rect().center()))
     assert made.rowAt(at.y()) == 1
     made.set_rows([row("b"), row("a")])
-    assert made.rowAt(stop.mapTo(made.viewport(), stop.rect().center()).y()) == 0
+    assert made.rowAt(made.viewport().mapFromGlobal(stop.mapToGlobal(stop.rect().center())).y()) == 0
     made.set_rows([row("a")])
     assert not stop.isVisible()
     assert made.row_widget("b", "actions") is None
