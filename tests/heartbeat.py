@@ -9,10 +9,12 @@ going through all of it takes longer than the limit, and a console has nothing o
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +44,6 @@ class Heartbeat:
         self._limit_s = limit_s
         self._thread = threading.get_ident()
         self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
-        self._timer = QTimer()
-        self._timer.setInterval(BEAT_MS)
-        self._timer.timeout.connect(self._beat)
         self._last_s = 0.0
         self._waited_s = 0.0
         self._seen = ""
@@ -58,17 +57,24 @@ class Heartbeat:
     def __enter__(self) -> Heartbeat:
         self._ours.enter_context(only_new_garbage())
         self._last_s, self._waited_s = time.monotonic(), self._run_delay_s()
-        self._timer.start()
+        self._ours.callback(self._start_beating())
         self._watcher.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.stop()
         self._ended.set()
         self._watcher.join()
         self._ours.close()
+
+    def _start_beating(self) -> Callable[[], object]:
+        """Have `_beat` called every 10 ms; gives how to end it."""
+        timer = QTimer()
+        timer.setInterval(BEAT_MS)
+        timer.timeout.connect(self._beat)
+        timer.start()
+        return timer.stop
 
     def _run_delay_s(self) -> float:
         try:
@@ -96,3 +102,15 @@ class Heartbeat:
         told = "\n".join(f"{stall.seconds * 1000:.0f} ms at\n{stall.where}" for stall in self.stalls)
         assert not self.stalls, f"the main thread stood still:\n{told}"
         assert self.beats > 0, "the heartbeat never beat"
+
+
+class LoopHeartbeat(Heartbeat):
+    """The same for asyncio's own loop, without Qt."""
+
+    def _start_beating(self) -> Callable[[], object]:
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(BEAT_MS / 1000)
+                self._beat()
+
+        return asyncio.ensure_future(beat()).cancel

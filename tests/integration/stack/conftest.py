@@ -79,6 +79,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[StackService]:
     await service.load()
     yield service
     processes = stack_tree(service) if service._services is not None else []
+    await service.end(within_s=0.0)  # at once: how a stack ends gently is what tests are for
     await service.aclose()
     assert not [process for process in processes if is_alive(process)]
 
