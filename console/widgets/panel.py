@@ -261,6 +261,10 @@ class KeyValueGrid(QWidget):
                 widget.deleteLater()
         self._values = []
         self._shape = shape
+        # A child that joins a visible parent is shown by itself, and each such showing asks the display where
+        # the pointer is and waits for the answer: some 2 ms a label. Shown with its parent, it does not.
+        shown = not self.isHidden()
+        self.hide()
         top = Qt.AlignmentFlag.AlignTop
         for row, (name, role) in enumerate(shape):
             value = _Value(role=role if role != "mono" else "mono-small")
@@ -268,6 +272,7 @@ class KeyValueGrid(QWidget):
             self._grid.addWidget(value, row, 1, top)
             self._values.append(value)
         self._grid.setRowStretch(len(shape), 1)
+        self.setVisible(shown)
 
 
 class _Value(Text):

@@ -15,6 +15,7 @@ from console.core.connection import LinkState
 from console.history.model import TaskState
 from console.stack.model import ServiceName, ServiceState, StackState
 from console.widgets.button import Button
+from console.widgets.data_table import DataTable
 from console.window.main_window import NAV
 from tests.e2e.processes import described, processes_of
 from tests.running import run_console, until
@@ -36,6 +37,15 @@ def press(console: Console, words: str) -> None:
     button = next(one for one in page.findChildren(Button) if one.text() == words and one.isVisible())
     assert button.isEnabled(), words
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def select_a_row(console: Console) -> None:
+    """As a person does who wants to know more: in every table of the page that has rows."""
+    page = console.window.page(console.window.noun)
+    assert page is not None
+    for table in page.findChildren(DataTable):
+        if table.isVisible() and table.model().rowCount():
+            table.selectRow(0)
 
 
 async def answer(console: Console, words: str, *, unless: Callable[[], bool]) -> None:
@@ -68,7 +78,9 @@ def test_the_window_never_stands_still(qapp: QApplication, tmp_path: Path) -> No
         await until(lambda: succeeded(console) > 60, 30, "traffic")
         for item in NAV:
             console.window.show_page(item.noun)
-            await asyncio.sleep(0.7)
+            await asyncio.sleep(0.5)
+            select_a_row(console)
+            await asyncio.sleep(0.5)
         console.window.show_page("stack")
         press(console, "Stop local stack")
         await answer(console, "Stop now", unless=lambda: console.stack.snapshot.state is StackState.STOPPED)
