@@ -52,6 +52,17 @@ def test_view_models_import_nothing_of_qt_but_qtcore() -> None:
         assert imported <= {"PySide6.QtCore"}, file
 
 
+def test_nobody_walks_qts_focus_chain_from_python() -> None:
+    """PySide counts the widgets it gives back as ended: the window dies later (see widgets/tab_stops.py)."""
+    for file in (ROOT / "console").rglob("*.py"):
+        calls = [
+            node.func.attr
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        ]
+        assert not {"nextInFocusChain", "previousInFocusChain"} & set(calls), file
+
+
 def test_the_proof_can_fail() -> None:
     assert "PySide6" in loaded_qt("import console.widgets.page")
 
