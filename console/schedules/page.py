@@ -25,6 +25,9 @@ MADE_AT_ONCE = 2_000
 """Rows made in one go: about 10 ms, so that a timetable of thousands never stops the window."""
 
 
+EMPTY_ACTIONS = {"search": "Clear search", "plug": "Connect"}
+
+
 class SchedulesPage(Page):
     noun = "schedules"
     title = "Schedules"
@@ -81,7 +84,7 @@ class SchedulesPage(Page):
         self._run_now.clicked.connect(model.run_now)
         self._undo.clicked.connect(model.undo)
         self._banner.action_clicked.connect(model.refresh)
-        self._empty.action_clicked.connect(lambda: self.open_query(""))
+        self._empty.action_clicked.connect(self._act_on_empty)
         self._table.sort_requested.connect(self._sort)
         self._table.check_toggled.connect(lambda key, wanted: model.switch([int(key)], enabled=wanted))
         self._table.selection_changed.connect(lambda keys: model.select([int(key) for key in keys]))
@@ -111,6 +114,9 @@ class SchedulesPage(Page):
     def focus_content(self) -> None:
         self._table.setFocus()
 
+    def detail(self) -> QWidget | None:
+        return self._detail if self._detail.isVisible() else None
+
     def commands(self) -> list[Command]:
         model = self._view_model
         return [
@@ -119,6 +125,12 @@ class SchedulesPage(Page):
             Command("Run schedule now…", model.run_now, enabled=lambda: model.actions().run_now is None),
             Command("Undo on schedules", model.undo, enabled=lambda: model.actions().undo is None),
         ]
+
+    def _act_on_empty(self) -> None:
+        if self._view_model.snapshot.attached:
+            self.open_query("")
+        else:
+            self.connect_wanted.emit()
 
     def _sort(self, column: str, descending: bool) -> None:
         self._order = Order(column, descending)
@@ -151,7 +163,9 @@ class SchedulesPage(Page):
         self._table.set_rows([])
         self._search.set_hint("")
         empty: tuple[str, str, str]
-        if not snapshot.configured:
+        if not snapshot.attached:
+            empty = ("plug", "Not connected", "Connect to a deployment to see its schedules.")
+        elif not snapshot.configured:
             reason = "This connection names no database with django-celery-beat's tables."
             empty = ("database", "No schedules database", reason)
         elif snapshot.rows is None and snapshot.error is None:
@@ -163,12 +177,12 @@ class SchedulesPage(Page):
             empty = ("search", "No schedules match", "No schedule holds all of these words.")
         else:
             empty = ("calendar-clock", "No schedules yet", "This database has no periodic tasks.")
-        self._empty.set(*empty, action="Clear search" if empty[0] == "search" else None)
+        self._empty.set(*empty, action=EMPTY_ACTIONS.get(empty[0]))
         self._stack.show_empty(self._empty)
 
     def _show_banner(self) -> None:
         snapshot = self._view_model.snapshot
-        self._table.set_stale(snapshot.error is not None)
+        self._table.set_stale(snapshot.error is not None or not snapshot.attached)
         if snapshot.error is None:
             self._banner.clear()
             return

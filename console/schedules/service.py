@@ -56,12 +56,16 @@ PORTION_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSnapshot:
-    """`rows` None: never read. `as_of`: when the database was last looked at with success (aware UTC)."""
+    """`rows` None: never read. `attached` False: no connection is open, the rows are of the last one.
+
+    `as_of`: when the database was last looked at with success (aware UTC).
+    """
 
     rows: tuple[ScheduleView, ...] | None = None
     as_of: datetime | None = None
     error: ConsoleError | None = None
     configured: bool = True
+    attached: bool = False
 
 
 class ScheduleService:
@@ -106,7 +110,7 @@ class ScheduleService:
         self._session = session
         self._wake = asyncio.Event()
         self._forget()
-        self._publish(ScheduleSnapshot(configured=session.schedules_url is not None))
+        self._publish(ScheduleSnapshot(configured=session.schedules_url is not None, attached=True))
         if session.schedules_url is not None:
             self._tasks.start(self._poll(session), name="poll")
 
@@ -122,6 +126,7 @@ class ScheduleService:
                 await session.database.run(tables.close, timeout_s=2.0)
             except ConsoleError:
                 pass  # a stuck database keeps its connection; its own timeout ends it
+        self._publish(replace(self.snapshot, attached=False))
 
     def set_visible(self, visible: bool) -> None:
         """Whether somebody looks: then the database is asked more often."""
@@ -170,13 +175,15 @@ class ScheduleService:
         if rows is None or seen != self._fingerprint:
             schedules = await session.database.run(tables.read)
             if rows is None and len(schedules) > AT_ONCE:
-                self._publish(ScheduleSnapshot(tuple(map(_not_worked_out, schedules)), now))
+                self._publish(ScheduleSnapshot(tuple(map(_not_worked_out, schedules)), now, attached=True))
         else:
             schedules = tuple(view.schedule for view in rows)
         views = await self._work_out(session, schedules)
         self._fingerprint = seen
         self._changes = {key: change for key, change in self._changes.items() if _is_young(change, now)}
-        self._publish(ScheduleSnapshot(self._unchanged_or(tuple(map(self._marked, views))), now))
+        self._publish(
+            ScheduleSnapshot(self._unchanged_or(tuple(map(self._marked, views))), now, attached=True)
+        )
 
     def _unchanged_or(self, rows: tuple[ScheduleView, ...]) -> tuple[ScheduleView, ...]:
         """The tuple that pages already show, when `rows` says nothing new: they compare by identity."""
