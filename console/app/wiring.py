@@ -151,6 +151,7 @@ class Console:
         return session.info if session else None
 
     def _wire_connection(self) -> None:
+        self.connections.start_local = self._start_stack
         self.connections.opened.connect(self._opened)
         self.connections.closing.append(self._left)
         self.connections.changed.connect(lambda _none: self._show_bar())

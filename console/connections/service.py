@@ -31,7 +31,7 @@ from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
 from console.core.home import Home
 from console.core.lanes import Lane
-from console.core.notices import Level, NoticeBoard
+from console.core.notices import Level, NoticeAction, NoticeBoard
 from console.core.redaction import Secret
 from console.core.spawn import Tasks
 
@@ -73,6 +73,8 @@ class ConnectionsService:
         self.chosen_id = LOCAL_STACK_ID
         self.session: Session | None = None
         self.refused: ConsoleError | None = None
+        self.start_local: Callable[[], None] | None = None
+        """What the button on "The local stack is not running" does."""
         self.resolving = False
         """Whether a connection is about to open: its password is being fetched, which may take a prompt."""
         self.changed: Happening[None] = Happening()
@@ -212,6 +214,7 @@ class ConnectionsService:
         self._wish += 1
         wish, wanted = self._wish, self.chosen
         self.refused = None
+        self._notices.withdraw("link")
         self.resolving = True
         self.changed.emit(None)
         try:
@@ -264,7 +267,10 @@ class ConnectionsService:
 
     def _refuse(self, error: ConsoleError) -> None:
         self.refused = error
-        self._notices.post_error(error, key="link")
+        start = None
+        if error.cause is Cause.NOT_FOUND and self.start_local is not None:
+            start = NoticeAction("Start local stack", self.start_local)
+        self._notices.post_error(error, key="link", action=start)
         self.changed.emit(None)
 
     async def _address(self, connection: Connection) -> tuple[BrokerAddress, str]:

@@ -124,6 +124,11 @@ async def test_the_local_stack_is_refused_in_words_while_it_is_down(setup: Setup
     await setup.service.connect("local-stack")
     assert setup.service.refused is not None
     assert "Start local stack" in setup.service.refused.remedy
+    setup.service.start_local = lambda: None
+    await setup.service.connect("local-stack")
+    action = setup.notices.notices[-1].action
+    assert action is not None
+    assert action.text == "Start local stack"
 
 
 async def test_a_broken_file_is_told_and_never_written_over(setup: Setup, broker: ValkeyServer) -> None:
