@@ -51,6 +51,8 @@ async def take(console: Console, folder: Path) -> int:
     running = asyncio.ensure_future(console.run(connection="", start_stack=False))
     await asyncio.sleep(SETTLE_S)
     await both(console, folder, "stack-first-run")
+    theme().apply(app_instance(), scheme="light")
+    console.window.sidebar.show_scheme("light")
     console.stack_view.start()
     await asyncio.sleep(0.9)
     grab(console, folder / "stack-starting-light.png")
