@@ -2,20 +2,22 @@
 
 A beat of the event loop every 10 ms; the longest pause between two beats is the stall. The time in which
 the thread was ready to run but the machine gave it no core (Linux tells it per thread) is taken off, so that
-a busy test machine does not look like a frozen window; waiting for a lock, a disk, a socket or the
-interpreter counts. What earlier tests have left in memory is hidden from the garbage collector for as long:
-going through all of it takes longer than the limit, and a console has nothing of it.
+a busy test machine does not look like a frozen window; so is the time it slept while another thread of ours,
+which may hold the interpreter, was kept waiting for a core. Waiting for a lock, a disk, a socket or the
+interpreter counts otherwise. What earlier tests have left in memory is hidden from the garbage collector
+meanwhile: going through all of it takes longer than the limit, and a console has nothing of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,9 +33,10 @@ LIMIT_S = 0.1
 
 @dataclass(frozen=True)
 class Stall:
-    """A pause of the main thread, without the machine's share, and where it was seen standing."""
+    """A pause of the main thread, without the machine's share, how long it computed itself, and where."""
 
     seconds: float
+    computing_s: float
     where: str
 
 
@@ -43,9 +46,10 @@ class Heartbeat:
     def __init__(self, limit_s: float = LIMIT_S) -> None:
         self._limit_s = limit_s
         self._thread = threading.get_ident()
-        self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._task = str(threading.get_native_id())
         self._last_s = 0.0
-        self._waited_s = 0.0
+        self._computed_s = 0.0
+        self._waited_s: dict[str, float] = {}
         self._seen = ""
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
@@ -56,7 +60,7 @@ class Heartbeat:
 
     def __enter__(self) -> Heartbeat:
         self._ours.enter_context(only_new_garbage())
-        self._last_s, self._waited_s = time.monotonic(), self._run_delay_s()
+        self._last_s, self._computed_s, self._waited_s = time.monotonic(), time.thread_time(), _run_delays_s()
         self._ours.callback(self._start_beating())
         self._watcher.start()
         return self
@@ -76,20 +80,18 @@ class Heartbeat:
         timer.start()
         return timer.stop
 
-    def _run_delay_s(self) -> float:
-        try:
-            return int(self._schedstat.read_text().split()[1]) / 1e9
-        except (OSError, IndexError, ValueError):
-            return 0.0
-
     def _beat(self) -> None:
-        now_s, waited_s = time.monotonic(), self._run_delay_s()
-        pause_s = now_s - self._last_s - (waited_s - self._waited_s)
+        now_s, computed_s, waited_s = time.monotonic(), time.thread_time(), _run_delays_s()
+        computing_s = computed_s - self._computed_s
+        delays_s = {task: total_s - self._waited_s.get(task, 0.0) for task, total_s in waited_s.items()}
+        own_delay_s = delays_s.pop(self._task, 0.0)
+        awake_s = now_s - self._last_s - own_delay_s
+        pause_s = awake_s - min(max(awake_s - computing_s, 0.0), max(delays_s.values(), default=0.0))
         self.beats += 1
         self.worst_s = max(self.worst_s, pause_s)
         if pause_s > self._limit_s:
-            self.stalls.append(Stall(pause_s, self._seen))
-        self._last_s, self._waited_s, self._seen = now_s, waited_s, ""
+            self.stalls.append(Stall(pause_s, computing_s, self._seen))
+        self._last_s, self._computed_s, self._waited_s, self._seen = now_s, computed_s, waited_s, ""
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_S):
@@ -99,7 +101,10 @@ class Heartbeat:
 
     def check(self) -> None:
         """Fail when the main thread stood still for longer than the limit."""
-        told = "\n".join(f"{stall.seconds * 1000:.0f} ms at\n{stall.where}" for stall in self.stalls)
+        told = "\n".join(
+            f"{one.seconds * 1000:.0f} ms, {one.computing_s * 1000:.0f} ms of them computing, at\n{one.where}"
+            for one in self.stalls
+        )
         assert not self.stalls, f"the main thread stood still:\n{told}"
         assert self.beats > 0, "the heartbeat never beat"
 
@@ -114,3 +119,14 @@ class LoopHeartbeat(Heartbeat):
                 self._beat()
 
         return asyncio.ensure_future(beat()).cancel
+
+
+def _run_delays_s() -> dict[str, float]:
+    """How long each thread of this process has waited for a core so far; empty where nobody tells."""
+    delays_s = {}
+    with suppress(OSError):
+        for task in os.listdir("/proc/self/task"):
+            with suppress(OSError, IndexError, ValueError):
+                stat = Path(f"/proc/self/task/{task}/schedstat").read_text()
+                delays_s[task] = int(stat.split()[1]) / 1e9
+    return delays_s
