@@ -50,7 +50,7 @@ def fill_menu(menu: QMenu, acts: MenuActs) -> None:
     keyboard.setShortcut(QKeySequence("F1"))
     keyboard.triggered.connect(acts.keyboard)
     menu.addSeparator()
-    about = menu.addAction(f"Celery Console {version()}")
+    about = menu.addAction("Celery Console")
     about.setEnabled(False)
     end = menu.addAction("Quit")
     end.setShortcut(QKeySequence("Ctrl+Q"))
@@ -60,6 +60,7 @@ def fill_menu(menu: QMenu, acts: MenuActs) -> None:
         shown.setShortcutContext(shown.shortcutContext().WidgetShortcut)
 
     def opening() -> None:
+        about.setText(f"Celery Console {version()}")  # looked up on disk: not while the window starts
         start.setEnabled(acts.can_start())
         stop.setEnabled(acts.can_stop())
         for key, choice in choices.items():

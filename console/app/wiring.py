@@ -50,7 +50,7 @@ from console.schedules.page import SchedulesPage
 from console.schedules.service import ScheduleService
 from console.schedules.view_model import SchedulesViewModel
 from console.stack.dialogs import ask_about_tasks
-from console.stack.model import StackSnapshot
+from console.stack.model import StackSnapshot, StackState
 from console.stack.orders import python_path
 from console.stack.page import LocalStackPage
 from console.stack.service import StackService
@@ -68,6 +68,7 @@ from console.workers.service import WorkersService
 from console.workers.view_model import WorkersViewModel
 
 PAGE_PAUSE_S = 0.05
+STARTING_PAUSE_S = 0.2
 
 
 class Console:
@@ -89,7 +90,6 @@ class Console:
         self._wire_connection()
         self._wire_stack()
         self._wire_window()
-        self._add_pages()
 
     def _make_services(self) -> None:
         clock, notices = self.clock, self.notices
@@ -364,6 +364,9 @@ class Console:
     async def run(self, *, connection: str, start_stack: bool) -> int:
         """Until the window is closed and everything has ended; the exit status."""
         self._closed = asyncio.get_running_loop().create_future()
+        # A turn of the loop of its own: making the services and the first page takes 50 ms each.
+        await asyncio.sleep(0)
+        self._add_pages()
         signals = ClosingSignals(lambda: self._start(self.close(ask=False)))
         self._show_bar()
         await self.connections.load()
@@ -379,9 +382,14 @@ class Console:
             signals.close()
 
     async def _make_pages(self) -> None:
-        """One page per turn, with room between them: each takes some tens of milliseconds."""
+        """One page per turn, with room between them: each takes some tens of milliseconds.
+
+        Not while the stack starts: its imports run in threads, and the pages would take twice as long.
+        """
         for item in NAV:
             await asyncio.sleep(PAGE_PAUSE_S)
+            while self.stack.snapshot.state is StackState.STARTING:  # noqa: ASYNC110 - nobody tells its end once
+                await asyncio.sleep(STARTING_PAUSE_S)
             self.window.make_page(item.noun)
         await import_in_thread(*LATER, then=set_up_django)
 
