@@ -17,7 +17,7 @@ import redis
 
 from tests.valkey import ValkeyServer, valkey_server
 
-pytest_plugins = ("tests.postgres",)
+pytest_plugins = ("tests.postgres", "tests.second_look")
 
 if "DISPLAY" not in os.environ:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
