@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from celery import Celery
 
 SOCKET_TIMEOUT_S = 5.0
+# Any consumer of kombu's hands back what others hold for longer than ITS timeout, whoever's message it is;
+# the console must never do that, or a worker with a longer timeout runs its task twice.
+NEVER_RESTORE_S = 10**9
 _app_numbers = itertools.count(1)
 
 
@@ -148,9 +151,7 @@ def make_celery_app(address: BrokerAddress) -> Celery:
             "global_keyprefix": address.key_prefix,
             "client_name": f"celery-console-{next(_app_numbers)}",
             "max_connections": 4,
-            # Any consumer of kombu's hands back what others hold for longer than ITS timeout, whoever's
-            # message it is; the console reads replies only and must never do that.
-            "visibility_timeout": 10**9,
+            "visibility_timeout": NEVER_RESTORE_S,
         },
         accept_content=["json"],
         task_serializer="json",

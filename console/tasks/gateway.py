@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from console.broker.address import BrokerAddress
+from console.broker.session import NEVER_RESTORE_S
 from console.core.errors import Cause, ConsoleError
 from console.tasks.model import SendRequest
 
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 1.5
 LINE_OPTIONS = {
-    # kombu's consumers hand back messages that others hold longer than THEIR visibility timeout; a
-    # console must never do that, or a worker with a longer one runs its task twice.
-    "visibility_timeout": 10**9,
+    "visibility_timeout": NEVER_RESTORE_S,
     # A broker that is away is said at once; the person tries again when it is back.
     "max_retries": 1,
     "interval_start": 0.1,

@@ -113,6 +113,15 @@ def _over_red(alpha: int) -> QColor:
     return QColor(255, 255, 255, alpha)
 
 
+def _draw_field(painter: QPainter, rect: QRectF, *, on_red: bool, hovered: bool, ground: str) -> None:
+    """The box of a field in the bar, on the red one as well."""
+    if on_red:
+        draw_box(painter, rect, fill=_over_red(20 if hovered else 0), border=_over_red(140))
+    else:
+        fill = theme().color("hover" if hovered else ground)
+        draw_box(painter, rect, fill=fill, border=theme().color("border_strong"))
+
+
 class _Brand(PlainButton):
     """Logo and name; pressing it opens the program's menu."""
 
@@ -202,11 +211,7 @@ class _Chooser(PlainButton):
         look = theme()
         painter = QPainter(self)
         rect = QRectF(self.rect())
-        if self.on_red:
-            draw_box(painter, rect, fill=_over_red(20 if self.underMouse() else 0), border=_over_red(140))
-        else:
-            fill = look.color("hover" if self.underMouse() else "raised")
-            draw_box(painter, rect, fill=fill, border=look.color("border_strong"))
+        _draw_field(painter, rect, on_red=self.on_red, hovered=self.underMouse(), ground="raised")
         dot = _over_red(255) if self.on_red else look.color(self._dot)
         draw_box(painter, QRectF(8, 10, 8, 8), fill=dot, radius=4)
         ink = look.color("on_accent" if self.on_red else "text")
@@ -239,11 +244,7 @@ class _PaletteButton(PlainButton):
         look = theme()
         painter = QPainter(self)
         rect = QRectF(self.rect())
-        if self.on_red:
-            draw_box(painter, rect, fill=_over_red(20 if self.underMouse() else 0), border=_over_red(140))
-        else:
-            fill = look.color("hover" if self.underMouse() else "surface")
-            draw_box(painter, rect, fill=fill, border=look.color("border_strong"))
+        _draw_field(painter, rect, on_red=self.on_red, hovered=self.underMouse(), ground="surface")
         ink = look.color("on_accent" if self.on_red else "muted")
         draw_icon(painter, "search", ink, x=9, y=7)
         width = text_width("key", "Ctrl+K") + 10

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
 from console.broker.address import BrokerAddress
+from console.broker.session import NEVER_RESTORE_S
 from console.core.errors import Cause, ConsoleError
 from console.workers.model import Replies, Reply, Request
 
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-NEVER_RESTORE_S = 10**9
-"""kombu's Redis consumers hand back messages that other workers hold longer than THEIR visibility timeout.
-A console must never do that: a worker with a longer timeout would run its task twice."""
 
 
 class Control(Protocol):
