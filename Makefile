@@ -36,7 +36,7 @@ screenshots: $(STAMP)
 
 # Needs uv; versions move only here.
 lock:
-	uv pip compile pyproject.toml --group dev --extra gevent --extra postgres --universal \
+	uv pip compile pyproject.toml --group dev --extra gevent --extra mysql --extra postgres --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  -o packaging/requirements.lock
 
