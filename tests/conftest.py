@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.certificates import Certificates
 from tests.valkey import ValkeyServer, valkey_server
 
 pytest_plugins = ("tests.postgres", "tests.second_look")
@@ -51,6 +52,12 @@ def pytest_collection_finish() -> None:
     moved = _moved(_before_collection)
     if moved:
         raise pytest.UsageError(f"an import of a test module changed the environment: {moved}")
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """One authority for the whole run; issue what the test needs."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="session")
