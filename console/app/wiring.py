@@ -22,6 +22,7 @@ from console.app.settings import Scheme, Settings
 from console.app.shutdown import close_all
 from console.app.signals import ClosingSignals
 from console.broker.address import BrokerAddress
+from console.broker.database import DatabaseAddress
 from console.broker.session import Session
 from console.collector.client import CollectorClient
 from console.connections.gateway import ConnectionsFile, KeyringSecrets
@@ -229,9 +230,9 @@ class Console:
 
     # The local stack
 
-    def _local_stack(self) -> tuple[BrokerAddress, str] | None:
+    def _local_stack(self) -> tuple[BrokerAddress, DatabaseAddress] | None:
         address = self.stack.address
-        return None if address is None else (address, self.stack.schedules_url)
+        return None if address is None else (address, self.stack.schedules)
 
     def _wire_stack(self) -> None:
         self.stack.broker_ready.connect(lambda _address: self._connect_to_stack())

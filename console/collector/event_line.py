@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import re
 import socket
-import ssl
 import threading
 import time
 from collections import deque
@@ -21,7 +20,8 @@ from typing import Any
 import hiredis
 
 from console.broker.address import BrokerAddress
-from console.core.errors import ConsoleError
+from console.broker.stream import ask, command, open_stream
+from console.core.errors import Cause, ConsoleError
 from console.core.redaction import redact
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ LONGEST_PAUSE_S = 2.0
 # A login that is refused is not hammered at: the broker logs each, and may lock the user out.
 LONGEST_REFUSED_PAUSE_S = 30.0
 CLIENT_NAME = "celery-console-events"
+REFUSED_CAUSES = frozenset({Cause.REFUSED_LOGIN, Cause.NOT_PERMITTED, Cause.CERTIFICATE})
 OVERFLOW = "Events came faster than they could be stored"
 
 
@@ -168,10 +169,11 @@ class EventLine:
         while not self._stop.is_set():
             try:
                 reader = self._connect()
-            except (OSError, hiredis.HiredisError, _RefusedError) as error:
-                self._put(Lost(self._now(), "The broker could not be reached", self._in_words(error)))
+            except (OSError, hiredis.HiredisError, _RefusedError, ConsoleError) as error:
+                said = self._in_words(error)
+                self._put(Lost(self._now(), "The broker could not be reached", said))
                 self._close()
-                refused = isinstance(error, _RefusedError)
+                refused = said.cause in REFUSED_CAUSES
                 pause_s = max(pause_s, LONGEST_PAUSE_S) if refused else min(pause_s, LONGEST_PAUSE_S)
                 self._stop.wait(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_REFUSED_PAUSE_S if refused else LONGEST_PAUSE_S)
@@ -188,13 +190,9 @@ class EventLine:
 
     def _connect(self) -> hiredis.Reader:
         address = self._address
-        line = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
+        line = open_stream(address, timeout_s=min(CONNECT_TIMEOUT_S, address.timeout_s))
         self._socket = line
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
-        if address.tls:
-            line = ssl.create_default_context().wrap_socket(line, server_hostname=address.host)
-            self._socket = line
         reader = hiredis.Reader()
         password = address.password.reveal()
         if password:
@@ -205,15 +203,7 @@ class EventLine:
         return reader
 
     def _ask(self, line: socket.socket, reader: hiredis.Reader, *words: str, refusable: bool = False) -> None:
-        line.sendall(command(*words))
-        deadline = time.monotonic() + CONNECT_TIMEOUT_S
-        while (answer := reader.gets()) is False:
-            if time.monotonic() > deadline:
-                raise TimeoutError("no answer in time")
-            data = line.recv(4096)
-            if not data:
-                raise ConnectionError("the broker closed the connection")
-            reader.feed(data)
+        answer = ask(line, reader, *words, timeout_s=CONNECT_TIMEOUT_S)
         if isinstance(answer, hiredis.ReplyError) and not refusable:
             raise _RefusedError(str(answer))
 
@@ -259,8 +249,10 @@ class EventLine:
         # redis-py is only needed for its words, so it is not loaded as long as all is well.
         import redis
 
-        from console.broker.redis_errors import redis_error
+        from console.broker.errors import redis_error
 
+        if isinstance(error, ConsoleError):
+            return error
         text = redact(str(error))
         kind: Any = redis.ConnectionError
         if isinstance(error, _RefusedError):
@@ -276,12 +268,3 @@ class EventLine:
 
 class _RefusedError(Exception):
     """The broker answered with an error."""
-
-
-def command(*words: str) -> bytes:
-    """A command in Redis's wire format."""
-    parts = [f"*{len(words)}\r\n".encode()]
-    for word in words:
-        data = word.encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)

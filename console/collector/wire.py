@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from console.broker.address import BrokerAddress, parse_broker_url
+from console.broker.address import BrokerAddress
+from console.broker.url import parse_broker_url
 from console.core.errors import Cause, ConsoleError
 from console.history.model import CollectorState, CollectorSummary, TaskState, WorkerSeen
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from console.broker.address import parse_broker_url
-from console.connections.model import Connection, without_password
+from console.broker.database import parse_database_url
+from console.broker.url import parse_broker_url
+from console.connections.model import Connection, Purpose, Secrets
 from console.core.connection import Environment, Mode
 from console.core.errors import ConsoleError
 from console.core.redaction import Secret
@@ -16,16 +17,15 @@ from console.widgets.fields import Field, Select, TextField
 
 
 class EditConnectionDialog(ConsoleDialog):
-    """`connection` and `password` hold what was entered once `finished` came with 1.
+    """`connection` and `secrets` hold what was entered once `finished` came with 1.
 
-    `password` and `schedules_password` are None when their field was left alone: the kept one stays.
+    A secret whose field was left alone is absent from `secrets`: the kept one stays.
     """
 
     def __init__(self, parent: QWidget, connection: Connection, *, new: bool, names: set[str]) -> None:
         super().__init__(parent, "New connection" if new else "Edit connection", width=560)
         self.connection = connection
-        self.password: Secret | None = None
-        self.schedules_password: Secret | None = None
+        self.secrets = Secrets()
         self._names = names
         self._name = TextField(name="Name")
         self._name.setText(connection.name)
@@ -34,14 +34,14 @@ class EditConnectionDialog(ConsoleDialog):
         self._mode = Select([(one.value, one.value) for one in Mode], name="What may be done")
         self._mode.set_current(connection.mode.value)
         self._url = TextField(name="Broker URL", placeholder="redis://user@host:6379/0", mono=True)
-        self._url.setText(connection.broker_url)
+        self._url.setText(connection.broker.url if connection.broker else "")
         self._password = TextField(name="Password", placeholder="" if new else "unchanged", password=True)
         self._prefix = TextField(name="Global key prefix", placeholder="none", mono=True)
-        self._prefix.setText(connection.key_prefix)
+        self._prefix.setText(connection.broker.key_prefix if connection.broker else "")
         self._schedules = TextField(
             name="Schedules database", placeholder="postgresql://user@host/name or sqlite:///path", mono=True
         )
-        self._schedules.setText(connection.schedules_url)
+        self._schedules.setText(connection.schedules.url if connection.schedules else "")
         self._name_field = Field("Name", self._name)
         self._url_field = Field("Broker URL", self._url)
         first = QHBoxLayout()
@@ -83,29 +83,25 @@ class EditConnectionDialog(ConsoleDialog):
         if name in self._names:
             self._name_field.set_error("Another connection has this name")
             return
-        url = self._url.text().strip()
         try:
-            address = parse_broker_url(url)
+            broker = parse_broker_url(self._url.text())
         except ConsoleError as error:
             self._url_field.set_error(error.detail)
             return
+        text = self._schedules.text().strip()
         try:
-            schedules_url, in_url = without_password(self._schedules.text().strip())
-        except ValueError:
-            self._schedules_field.set_error("It is no URL")
+            schedules = parse_database_url(text) if text else None
+        except ConsoleError as error:
+            self._schedules_field.set_error(error.detail)
             return
-        # A password in a URL goes where passwords go; the file keeps the URL without it.
-        typed = self._password.text() or address.password.reveal()
-        self.password = Secret(typed) if typed else None
-        typed = self._schedules_password.text() or in_url
-        self.schedules_password = Secret(typed) if typed else None
+        typed = {Purpose.BROKER: self._password.text(), Purpose.SCHEDULES: self._schedules_password.text()}
+        self.secrets = Secrets(tuple((purpose, Secret(text)) for purpose, text in typed.items() if text))
         self.connection = replace(
             self.connection,
             name=name,
             environment=Environment(self._environment.current()),
             mode=Mode(self._mode.current()),
-            broker_url=without_password(url)[0].partition("?")[0],
-            schedules_url=schedules_url,
-            key_prefix=self._prefix.text().strip(),
+            broker=replace(broker, key_prefix=self._prefix.text().strip()),
+            schedules=schedules,
         )
         super().accept()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from console.connections.model import Connection, dump_connections, load_connections
+from console.connections.file_format import dump_connections, load_connections
+from console.connections.model import Connection
 from console.core.errors import Cause, ConsoleError
 from console.core.home import write_atomically
 from console.core.redaction import Secret

@@ -1,31 +1,77 @@
-"""A connection that a person has set up, and its form in the file. Standard library only; no secret in it."""
+"""A connection that a person has set up. Standard library and addresses only; no secret in it."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from enum import StrEnum
 
+from console.broker.address import BrokerAddress
+from console.broker.database import DatabaseAddress
+from console.broker.tunnel_settings import TunnelSettings
 from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, Environment, Mode
-from console.core.errors import Cause, ConsoleError
+from console.core.redaction import Secret
 
-FILE_VERSION = 1
 LOCAL_STACK_NAME = "Local stack"
+NO_SECRET = Secret("")
+
+
+class Colour(StrEnum):
+    """A mark of a person's own choice; the words of the editor. NONE follows the environment."""
+
+    NONE = "By environment"
+    BLUE = "Blue"
+    TEAL = "Teal"
+    GREEN = "Green"
+    AMBER = "Amber"
+    RED = "Red"
+    VIOLET = "Violet"
+    PINK = "Pink"
+
+
+class Purpose(StrEnum):
+    """What a secret of a connection is for; each has an entry of its own in the keyring."""
+
+    BROKER = "broker"
+    SENTINEL = "sentinel"
+    RESULTS = "results"
+    SCHEDULES = "schedules"
+    BROKER_TUNNEL = "broker-tunnel"
+    RESULTS_TUNNEL = "results-tunnel"
+    SCHEDULES_TUNNEL = "schedules-tunnel"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultBackend:
+    """Where results are: as the workers say, the Django database, or a Redis of its own.
+
+    `django` means the schedules database, with django-celery-results' tables; `redis` an address.
+    """
+
+    django: bool = False
+    redis: BrokerAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """`broker_url` and `schedules_url` are without passwords; those are in the keyring."""
+    """All addresses are without passwords; those are in the keyring. `broker` is None for the local stack.
+
+    `queues` are names beside those that the broker tells of. The tunnels are to be reached with the
+    ssh-agent or a key file.
+    """
 
     id: str
     name: str
     environment: Environment
-    broker_url: str
-    schedules_url: str = ""
-    key_prefix: str = ""
+    broker: BrokerAddress | None
+    schedules: DatabaseAddress | None = None
     mode: Mode = Mode.FULL
+    colour: Colour = Colour.NONE
+    queues: tuple[str, ...] = ()
+    results: ResultBackend = ResultBackend()
+    broker_tunnel: TunnelSettings | None = None
+    schedules_tunnel: TunnelSettings | None = None
+    results_tunnel: TunnelSettings | None = None
     last_used: datetime | None = None
 
     @property
@@ -37,94 +83,80 @@ class Connection:
         return self.id == LOCAL_STACK_ID
 
 
-def without_password(url: str) -> tuple[str, str]:
-    """`url` without the password in it, and that password (decoded; "" when there is none).
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Passwords and passphrases of one connection by purpose; what is absent is not known or not wanted."""
 
-    Raises ValueError for what is no URL.
-    """
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
-    user, _colon, password = login.partition(":")
-    netloc = f"{user}@{host}" if at and user else host
-    return urlunsplit(parts._replace(netloc=netloc)), unquote(password)
+    values: tuple[tuple[Purpose, Secret], ...] = ()
+
+    def get(self, purpose: Purpose) -> Secret:
+        return dict(self.values).get(purpose, NO_SECRET)
+
+    def with_secret(self, purpose: Purpose, secret: Secret) -> Secrets:
+        return Secrets(tuple((dict(self.values) | {purpose: secret}).items()))
 
 
-def with_password(url: str, password: str) -> str:
-    """`url` with `password` put in, for the one place that opens the line."""
-    parts = urlsplit(url)
-    login, _at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{login}:{quote(password, safe='')}@{host}"))
+def wanted_secrets(connection: Connection) -> tuple[Purpose, ...]:
+    """The purposes for which `connection` may have a secret at all."""
+    broker, schedules, redis = connection.broker, connection.schedules, connection.results.redis
+    wanted = {
+        Purpose.BROKER: broker is not None,
+        Purpose.SENTINEL: broker is not None and bool(broker.master_name),
+        Purpose.RESULTS: redis is not None,
+        Purpose.SCHEDULES: schedules is not None and bool(schedules.host),
+        Purpose.BROKER_TUNNEL: _has_key(connection.broker_tunnel),
+        Purpose.RESULTS_TUNNEL: _has_key(connection.results_tunnel),
+        Purpose.SCHEDULES_TUNNEL: _has_key(connection.schedules_tunnel),
+    }
+    return tuple(purpose for purpose, is_wanted in wanted.items() if is_wanted)
+
+
+def without_secrets(connection: Connection) -> tuple[Connection, Secrets]:
+    """`connection` as it may be written, and the secrets that stood in its addresses."""
+    found: dict[Purpose, Secret] = {}
+    broker, schedules, redis = connection.broker, connection.schedules, connection.results.redis
+    if broker is not None:
+        found |= {Purpose.BROKER: broker.password, Purpose.SENTINEL: broker.sentinel_password}
+        broker = replace(broker, password=NO_SECRET, sentinel_password=NO_SECRET)
+    if schedules is not None:
+        found[Purpose.SCHEDULES] = schedules.password
+        schedules = schedules.with_password(NO_SECRET)
+    if redis is not None:
+        found[Purpose.RESULTS] = redis.password
+        redis = redis.with_password(NO_SECRET)
+    clean = replace(
+        connection, broker=broker, schedules=schedules, results=replace(connection.results, redis=redis)
+    )
+    return clean, Secrets(tuple((purpose, secret) for purpose, secret in found.items() if secret))
+
+
+def with_secrets(connection: Connection, secrets: Secrets) -> Connection:
+    """`connection` with its passwords put in, for the one place that opens the line."""
+    broker, schedules, redis = connection.broker, connection.schedules, connection.results.redis
+    if broker is not None:
+        broker = replace(
+            broker,
+            password=secrets.get(Purpose.BROKER) or broker.password,
+            sentinel_password=secrets.get(Purpose.SENTINEL) or broker.sentinel_password,
+        )
+    if schedules is not None:
+        schedules = schedules.with_password(secrets.get(Purpose.SCHEDULES) or schedules.password)
+    if redis is not None:
+        redis = redis.with_password(secrets.get(Purpose.RESULTS) or redis.password)
+    return replace(
+        connection, broker=broker, schedules=schedules, results=replace(connection.results, redis=redis)
+    )
+
+
+def keyring_entry(connection_id: str, purpose: Purpose) -> str:
+    """The keyring's name for a secret. The broker's is the connection's own: its first form was that."""
+    return connection_id if purpose is Purpose.BROKER else f"{connection_id}:{purpose}"
 
 
 def local_stack_connection(last_used: datetime | None = None) -> Connection:
     """The connection that is always there; its broker is known while the stack runs."""
-    return Connection(LOCAL_STACK_ID, LOCAL_STACK_NAME, Environment.DEVELOPMENT, "", last_used=last_used)
+    return Connection(LOCAL_STACK_ID, LOCAL_STACK_NAME, Environment.DEVELOPMENT, None, last_used=last_used)
 
 
-def dump_connections(connections: list[Connection]) -> str:
-    """The text of the connections file."""
-    entries = [
-        {
-            "id": one.id,
-            "name": one.name,
-            "environment": one.environment.value,
-            "broker_url": one.broker_url,
-            "schedules_url": one.schedules_url,
-            "key_prefix": one.key_prefix,
-            "mode": one.mode.value,
-            "last_used": one.last_used.isoformat() if one.last_used else None,
-        }
-        for one in connections
-    ]
-    return json.dumps({"version": FILE_VERSION, "connections": entries}, indent=2) + "\n"
-
-
-def load_connections(text: str) -> list[Connection]:
-    """The connections in a file's text. Raises `ConsoleError` that says which entry is wrong."""
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise _wrong(f"It is not JSON: {error}.") from error
-    if not isinstance(data, dict) or not isinstance(data.get("connections"), list):
-        raise _wrong("The list of connections is missing.")
-    version = data.get("version")
-    if not isinstance(version, int) or version > FILE_VERSION:
-        raise _wrong(f"It is of version {version!r}; this console knows {FILE_VERSION}.")
-    return [_connection(entry, position) for position, entry in enumerate(data["connections"], 1)]
-
-
-def _connection(entry: Any, position: int) -> Connection:
-    if not isinstance(entry, dict):
-        raise _wrong(f"Entry {position} is not an object.")
-    try:
-        for key in ("broker_url", "schedules_url"):
-            urlsplit(str(entry.get(key, "")))  # what is no URL is said here
-        last_used = entry.get("last_used")
-        return Connection(
-            id=_text(entry, "id"),
-            name=_text(entry, "name"),
-            environment=Environment(entry.get("environment", Environment.PRODUCTION.value)),
-            broker_url=str(entry.get("broker_url", "")),
-            schedules_url=str(entry.get("schedules_url", "")),
-            key_prefix=str(entry.get("key_prefix", "")),
-            mode=Mode(entry.get("mode", Mode.FULL.value)),
-            last_used=datetime.fromisoformat(last_used) if last_used else None,
-        )
-    except (ValueError, TypeError) as error:
-        raise _wrong(f"Entry {position} cannot be read: {error}.") from error
-
-
-def _text(entry: dict[str, Any], key: str) -> str:
-    value = entry.get(key)
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{key} is missing")
-    return value
-
-
-def _wrong(detail: str) -> ConsoleError:
-    return ConsoleError(
-        "The connections file cannot be read",
-        detail=detail,
-        remedy="It is left as it is. Mend it or move it away, then start the console again.",
-        cause=Cause.INVALID,
-    )
+def _has_key(tunnel: TunnelSettings | None) -> bool:
+    return tunnel is not None and bool(tunnel.key_file)

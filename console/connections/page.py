@@ -121,7 +121,7 @@ class ConnectionsPage(Page):
             button.setToolTip("" if own else reason)
 
     def _blank(self) -> Connection:
-        return Connection(new_connection_id(), "", Environment.PRODUCTION, "")
+        return Connection(new_connection_id(), "", Environment.PRODUCTION, None)
 
     def _edit_selected(self) -> None:
         if (selected := self._selected()) is not None:
@@ -141,7 +141,7 @@ class ConnectionsPage(Page):
 
         def finished(result: int) -> None:
             if result:
-                self._view_model.save(dialog.connection, dialog.password, dialog.schedules_password, new=new)
+                self._view_model.save(dialog.connection, dialog.secrets, new=new)
             self._dialog = None
 
         dialog.finished.connect(finished)

@@ -7,23 +7,23 @@ between Connected and Reconnecting.
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from urllib.parse import urlsplit
 
-import redis
-
-from console.broker.address import BrokerAddress, parse_broker_url
-from console.broker.redis_errors import redis_errors
+from console.broker.address import BrokerAddress
+from console.broker.database import DatabaseAddress
 from console.broker.session import Session
 from console.connections.gateway import ConnectionsFile, SecretStore
 from console.connections.model import (
     Connection,
+    Purpose,
+    Secrets,
+    keyring_entry,
     local_stack_connection,
-    with_password,
-    without_password,
+    wanted_secrets,
+    with_secrets,
+    without_secrets,
 )
 from console.core.clock import Clock
 from console.core.connection import LOCAL_STACK_ID, LinkState
@@ -38,7 +38,7 @@ from console.core.spawn import Tasks
 PING_S = 2.0
 SUSPECT_S = 0.1
 RETRY_S = (0.5, 1.0, 2.0)  # then 2 s for good: Connected within 5 s of the broker's return
-_FINAL_CAUSES = frozenset({Cause.REFUSED_LOGIN, Cause.NOT_PERMITTED, Cause.INVALID})
+_FINAL_CAUSES = frozenset({Cause.REFUSED_LOGIN, Cause.NOT_PERMITTED, Cause.INVALID, Cause.CERTIFICATE})
 
 
 class ConnectionsService:
@@ -52,7 +52,7 @@ class ConnectionsService:
         secrets: SecretStore,
         notices: NoticeBoard,
         clock: Clock,
-        local: Callable[[], tuple[BrokerAddress, str] | None],
+        local: Callable[[], tuple[BrokerAddress, DatabaseAddress] | None],
     ) -> None:
         self._home = home
         self._file = file
@@ -111,27 +111,22 @@ class ConnectionsService:
         """Passwords that somebody has written into the file go to the keyring, and out of the file."""
         cleaned: list[Connection] = []
         for one in self.connections:
-            (broker_url, broker), (schedules_url, schedules) = (
-                without_password(one.broker_url),
-                without_password(one.schedules_url),
-            )
-            for entry, password in ((one.id, broker), (schedules_entry(one.id), schedules)):
-                if password:
-                    self._passwords[entry] = Secret(password)
-                    await self._keep(entry, self._passwords[entry])
-            cleaned.append(replace(one, broker_url=broker_url, schedules_url=schedules_url))
+            clean, secrets = without_secrets(one)
+            for purpose, secret in secrets.values:
+                await self._keep(keyring_entry(one.id, purpose), secret)
+            cleaned.append(clean)
         if cleaned != self.connections:
             async with self._writing:
                 await self._write(cleaned)
 
-    async def save(
-        self, connection: Connection, password: Secret | None, schedules: Secret | None = None
-    ) -> None:
-        """Add or replace `connection`; a password of None leaves the kept one. Raises `ConsoleError`.
+    async def save(self, connection: Connection, secrets: Secrets) -> None:
+        """Add or replace `connection`. Raises `ConsoleError`.
 
-        What is open follows: a new name, environment or mode at once, anything else by a new connection.
+        A secret that is absent stays as it is kept, an empty one is removed. What is open follows: a new
+        name, environment or mode at once, anything else by a new connection.
         """
-        parse_broker_url(connection.broker_url)
+        connection, in_addresses = without_secrets(connection)
+        secrets = Secrets((*in_addresses.values, *secrets.values))
         before = self._existing(connection.id)
         async with self._writing:
             names = {one.name for one in self.connections if one.id != connection.id}
@@ -143,27 +138,20 @@ class ConnectionsService:
             ids = [one.id for one in self.connections]
             position = ids.index(connection.id) if before else len(rest)
             await self._write([*rest[:position], connection, *rest[position:]])
-        for entry, secret in ((connection.id, password), (schedules_entry(connection.id), schedules)):
-            if secret is not None:
-                self._passwords[entry] = secret
-                await self._keep(entry, secret)
-        await self._follow(before, connection, new_password=bool(password or schedules))
+        for purpose, secret in secrets.values:
+            await self._keep(keyring_entry(connection.id, purpose), secret)
+        await self._follow(before, connection, new_secret=bool(secrets.values))
 
     def _existing(self, connection_id: str) -> Connection | None:
         return next((one for one in self.connections if one.id == connection_id), None)
 
-    async def _follow(self, before: Connection | None, after: Connection, *, new_password: bool) -> None:
+    async def _follow(self, before: Connection | None, after: Connection, *, new_secret: bool) -> None:
         """Make the open session what its changed connection says."""
         session = self.session
         if session is None or before is None or session.info.id != after.id:
             return
         session.info = after.info
-        reached_otherwise = (before.broker_url, before.key_prefix, before.schedules_url) != (
-            after.broker_url,
-            after.key_prefix,
-            after.schedules_url,
-        )
-        if reached_otherwise or new_password:
+        if new_secret or _reached(before) != _reached(after):
             await self.connect(after.id)
         self.changed.emit(None)
 
@@ -176,7 +164,8 @@ class ConnectionsService:
         if self.chosen_id == connection_id:
             self.choose(LOCAL_STACK_ID)
         try:
-            for entry in (connection_id, schedules_entry(connection_id)):
+            for purpose in Purpose:
+                entry = keyring_entry(connection_id, purpose)
                 self._passwords.pop(entry, None)
                 await self._keyring.run(self._secrets.remove, entry)
         except ConsoleError as error:
@@ -190,6 +179,7 @@ class ConnectionsService:
         self.changed.emit(None)
 
     async def _keep(self, entry: str, password: Secret) -> None:
+        self._passwords[entry] = password
         try:
             if password:
                 await self._keyring.run(self._secrets.set, entry, password)
@@ -219,7 +209,7 @@ class ConnectionsService:
         self.changed.emit(None)
         try:
             # Before the lock: a keyring may ask the person, and whoever waits may want something else.
-            address, schedules_url = await self._address(wanted)
+            opening = await self._opening(wanted)
         except ConsoleError as error:
             if wish == self._wish:
                 await self.disconnect()
@@ -232,13 +222,7 @@ class ConnectionsService:
             if wish != self._wish:
                 return  # somebody has wished otherwise meanwhile
             await self._close()
-            self.session = Session(
-                info=wanted.info,
-                address=address,
-                schedules_url=schedules_url or None,
-                history_file=self._home.history_file(wanted.id),
-                clock=self._clock,
-            )
+            self.session = opening
             self.session.status_changed.connect(lambda _status: self.changed.emit(None))
             self.opened.emit(self.session)
             self.changed.emit(None)
@@ -273,21 +257,37 @@ class ConnectionsService:
         self._notices.post_error(error, key="link", action=start)
         self.changed.emit(None)
 
-    async def _address(self, connection: Connection) -> tuple[BrokerAddress, str]:
+    async def _opening(self, connection: Connection) -> Session:
         if connection.is_local_stack:
             local = self._local()
             if local is None:
                 raise ConsoleError(
                     "The local stack is not running", remedy="Press Start local stack.", cause=Cause.NOT_FOUND
                 )
-            return local
-        address = replace(parse_broker_url(connection.broker_url), key_prefix=connection.key_prefix)
-        address = address.with_password(await self._password(connection.id))
-        schedules_url = connection.schedules_url
-        if urlsplit(schedules_url).username:
-            password = await self._password(schedules_entry(connection.id))
-            schedules_url = with_password(schedules_url, password.reveal()) if password else schedules_url
-        return address, schedules_url
+            address: BrokerAddress = local[0]
+            schedules: DatabaseAddress | None = local[1]
+        else:
+            secrets = Secrets(
+                tuple(
+                    [
+                        (purpose, await self._password(keyring_entry(connection.id, purpose)))
+                        for purpose in wanted_secrets(connection)
+                    ]
+                )
+            )
+            connection = with_secrets(connection, secrets)
+            if connection.broker is None:
+                raise RuntimeError("a connection of a person's has a broker")
+            address, schedules = connection.broker, connection.schedules
+        return Session(
+            info=connection.info,
+            address=address,
+            schedules=schedules,
+            history_file=self._home.history_file(connection.id),
+            clock=self._clock,
+            queue_names=connection.queues,
+            results=connection.results.redis or (schedules if connection.results.django else None),
+        )
 
     async def _password(self, entry: str) -> Secret:
         known = self._passwords.get(entry)
@@ -316,7 +316,7 @@ class ConnectionsService:
         self._suspected.clear()
         while session is self.session:
             try:
-                latency_ms = await session.link.run(ping, session)
+                latency_ms = await session.link.run(session.ping)
             except ConsoleError as error:
                 if session is not self.session:
                     return
@@ -371,20 +371,19 @@ class ConnectionsService:
         await self._keyring.aclose(wait_s=0.2)
 
 
-def schedules_entry(connection_id: str) -> str:
-    """The keyring's name for the password of a connection's schedules database."""
-    return f"{connection_id}:schedules"
+def _reached(connection: Connection) -> Connection:
+    """What of `connection` decides how it is reached: a new name alone opens nothing anew."""
+    plain = local_stack_connection()
+    return replace(
+        connection,
+        name=plain.name,
+        environment=plain.environment,
+        mode=plain.mode,
+        colour=plain.colour,
+        last_used=None,
+    )
 
 
 def new_connection_id() -> str:
     """A name for files and the keyring that a person's renaming never changes."""
     return uuid.uuid4().hex[:12]
-
-
-def ping(session: Session) -> float:
-    """How long the broker took to answer, in milliseconds. Blocking. Raises `ConsoleError`."""
-    started_s = time.perf_counter()
-    with redis_errors(session.address):
-        if not session.redis_client().ping():
-            raise redis.ResponseError("PING was not answered with PONG")
-    return (time.perf_counter() - started_s) * 1000

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from PySide6.QtCore import QObject, Signal
 
-from console.connections.model import Connection
+from console.connections.model import Connection, Secrets
 from console.connections.service import ConnectionsService
 from console.core.operations import Danger, Operation, OperationRunner, Subject
-from console.core.redaction import Secret
 from console.core.spawn import Tasks
 
 CHANGES = frozenset({Subject.CONNECTIONS})
@@ -39,20 +38,18 @@ class ConnectionsViewModel(QObject):
     def shown_broker(self, connection: Connection) -> str:
         """The broker as the table names it; None-like while the local stack is down."""
         if not connection.is_local_stack:
-            return connection.broker_url
+            return connection.broker.shown if connection.broker else "–"
         address = self._service.local_address()
         return address.shown if address else "–"
 
     def shown_database(self, connection: Connection) -> str:
         if connection.is_local_stack:
             return "SQLite, bundled project"
-        return connection.schedules_url or "–"
+        return connection.schedules.summary if connection.schedules else "–"
 
-    def save(
-        self, connection: Connection, password: Secret | None, schedules: Secret | None, *, new: bool
-    ) -> None:
+    def save(self, connection: Connection, secrets: Secrets, *, new: bool) -> None:
         async def run() -> str:
-            await self._service.save(connection, password, schedules)
+            await self._service.save(connection, secrets)
             return f"Saved {connection.name}"
 
         self._start(

@@ -13,6 +13,8 @@ class Cause(StrEnum):
 
     UNREACHABLE = "unreachable"
     REFUSED_LOGIN = "refused login"
+    CERTIFICATE = "certificate"
+    PROTOCOL = "protocol"
     NOT_PERMITTED = "not permitted"
     TIMEOUT = "timeout"
     LOCKED = "locked"

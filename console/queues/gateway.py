@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import redis
 
 from console.broker.address import BrokerAddress
-from console.broker.redis_errors import redis_errors
+from console.broker.errors import broker_errors
 from console.core.errors import Cause, ConsoleError
 from console.queues.messages import LARGE_BYTES, Message, decode_message, message_head
 from console.queues.model import (
@@ -105,7 +105,7 @@ class RedisQueues:
     def discover(self, cursor: int = 0) -> Discovery:
         head = f"{self._prefix}{BINDING_KEY}"
         exchanges: list[str] = []
-        with redis_errors(self._address):
+        with broker_errors(self._address):
             client = self._client()
             for _ in range(SCAN_CALLS):
                 found: Any = client.scan(cursor, match=f"{_escaped(head)}*", count=SCAN_COUNT)
@@ -132,7 +132,7 @@ class RedisQueues:
         keys = [bucket for queue in question.queues for bucket in buckets_of(queue, self._steps)]
         filled = [key for key in keys if key in question.filled]
         others = [key for key in keys if key not in question.filled]
-        with redis_errors(self._address):
+        with broker_errors(self._address):
             client = self._client()
             pipe = client.pipeline(transaction=False)
             if others:
@@ -199,7 +199,7 @@ class RedisQueues:
                 return Unacked(total, counts, complete=False)
 
     def peek(self, queue: str, *, count: int = 100) -> tuple[tuple[Message, ...], int]:
-        with redis_errors(self._address):
+        with broker_errors(self._address):
             client = self._client()
             buckets = buckets_of(queue, self._steps)
             pipe = client.pipeline(transaction=False)

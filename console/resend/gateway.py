@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.broker.redis_errors import redis_error
+from console.broker.errors import redis_error
 from console.broker.session import Session
 from console.core.errors import Cause, ConsoleError
 

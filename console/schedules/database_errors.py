@@ -10,7 +10,6 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError
 
 from console.core.errors import Cause, ConsoleError
-from console.schedules.django_setup import sqlite_path
 
 # PostgreSQL's own codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BY_SQLSTATE = {
@@ -95,12 +94,12 @@ _TITLES: dict[Cause, tuple[str, str, bool]] = {
 
 
 @contextmanager
-def database_errors(url: str) -> Iterator[None]:
-    """Inside it, whatever the database raises becomes a `ConsoleError`."""
+def database_errors(file: Path | None) -> Iterator[None]:
+    """Inside it, whatever the database raises becomes a `ConsoleError`; `file` is SQLite's."""
     try:
         yield
     except (DatabaseError, InterfaceError) as error:
-        raise _translated(error, url) from error
+        raise _translated(error, file) from error
     except (ValidationError, ValueError, TypeError) as error:
         raise ConsoleError(
             "A schedule in the database cannot be read",
@@ -110,9 +109,9 @@ def database_errors(url: str) -> Iterator[None]:
         ) from error
 
 
-def _translated(error: Exception, url: str) -> ConsoleError:
+def _translated(error: Exception, file: Path | None) -> ConsoleError:
     text = str(error).strip()
-    cause = _cause(error, text, sqlite_path(url))
+    cause = _cause(error, text, file)
     title, remedy, retryable = _TITLES.get(cause, ("The schedules database refused a command", "", True))
     return ConsoleError(title, detail=_first_line(text), remedy=remedy, cause=cause, retryable=retryable)
 

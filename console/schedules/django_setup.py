@@ -10,10 +10,13 @@ import os
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote
 
+from console.broker.database import DatabaseAddress, DatabaseKind
+from console.broker.tls import named_context
 from console.core.errors import Cause, ConsoleError
 
 SETTINGS = "bundled_project.settings"
@@ -54,71 +57,94 @@ def set_up_django() -> None:
                 time.tzset()
 
 
-def database_settings(url: str) -> dict[str, Any]:
-    """Django's settings for `sqlite:///path` or `postgresql://...`, with a timeout on everything.
+def database_settings(database: DatabaseAddress) -> dict[str, Any]:
+    """Django's settings for `database`, with a timeout on everything.
 
-    Raises `ConsoleError` (`Cause.INVALID`, or `Cause.NOT_FOUND` for a missing file) without the password.
+    Raises `ConsoleError` (`Cause.INVALID`) when its driver is not installed.
     """
-    scheme, separator, rest = url.strip().partition("://")
-    if separator and scheme == "sqlite":
-        return _sqlite(Path("/" + unquote(rest).lstrip("/")))
-    if separator and scheme in ("postgres", "postgresql"):
-        return _postgresql(url.strip())
-    raise ConsoleError(
-        "The schedules database is not valid",
-        detail=f"{scheme if separator else 'It'} is not sqlite:/// or postgresql://.",
-        remedy="Example: sqlite:////srv/shop/db.sqlite3",
-        cause=Cause.INVALID,
-    )
+    match database.kind:
+        case DatabaseKind.SQLITE:
+            return _sqlite(database.path)
+        case DatabaseKind.POSTGRESQL:
+            return _postgresql(database)
+        case DatabaseKind.MYSQL:
+            return _mysql(database)
 
 
-def _sqlite(path: Path) -> dict[str, Any]:
+def sqlite_file(database: DatabaseAddress) -> Path | None:
+    """The file of a SQLite database; None for another kind."""
+    return Path(database.path) if database.kind is DatabaseKind.SQLITE else None
+
+
+def _sqlite(path: str) -> dict[str, Any]:
     # mode=rw: a missing file is an error, never created. No pragmas: a foreign file keeps its journal mode.
     return {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": f"file:{quote(str(path))}?mode=rw",
+        "NAME": f"file:{quote(path)}?mode=rw",
         "OPTIONS": {"uri": True, "timeout": BUSY_TIMEOUT_S, "transaction_mode": "IMMEDIATE"},
     }
 
 
-def sqlite_path(url: str) -> Path | None:
-    """The file of a `sqlite:///` URL; None for another kind."""
-    scheme, _, rest = url.strip().partition("://")
-    return Path("/" + unquote(rest).lstrip("/")) if scheme == "sqlite" else None
-
-
-def _postgresql(url: str) -> dict[str, Any]:
-    try:
-        import psycopg  # noqa: F401
-    except ImportError as error:
-        raise ConsoleError(
-            "PostgreSQL needs one more package",
-            detail="psycopg is not installed with this console.",
-            remedy="Install it with: pip install 'celery-console[postgres]'",
-            cause=Cause.INVALID,
-        ) from error
-    try:
-        parts = urlsplit(url)
-        port = str(parts.port or "")
-    except ValueError as error:
-        raise ConsoleError(
-            "The schedules database is not valid",
-            detail="The port or the host cannot be read.",
-            remedy="Example: postgresql://user@host:5432/name",
-            cause=Cause.INVALID,
-        ) from error
+def _postgresql(database: DatabaseAddress) -> dict[str, Any]:
+    _need_driver("psycopg", "PostgreSQL", "postgres")
     limits = f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000} -c lock_timeout={int(BUSY_TIMEOUT_S * 1000)}"
+    options: dict[str, Any] = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "application_name": "celery-console",
+        "options": limits,
+    }
+    tls, near = database.tls, database.near
+    if near is not None:
+        # libpq checks the certificate against host and connects to hostaddr: so a tunnel keeps the name.
+        options["hostaddr"] = near[0]
+    if tls is not None:
+        options["sslmode"] = "verify-full" if tls.verify else "require"
+        if tls.verify:
+            options["sslrootcert"] = tls.ca_file or "system"
+        if tls.cert_file:
+            options |= {"sslcert": tls.cert_file, "sslkey": tls.key_file}
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": parts.hostname or "",
-        "PORT": port,
-        "OPTIONS": {
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "application_name": "celery-console",
-            "options": limits,
-            **{key: value for key, value in parse_qsl(parts.query) if key.startswith("ssl")},
-        },
+        "NAME": database.name,
+        "USER": database.username,
+        "PASSWORD": database.password.reveal(),
+        "HOST": database.host,
+        "PORT": str(near[1] if near is not None else database.port),
+        "OPTIONS": options,
     }
+
+
+def _mysql(database: DatabaseAddress) -> dict[str, Any]:
+    pymysql = _need_driver("pymysql", "MySQL", "mysql")
+    pymysql.install_as_MySQLdb()  # Django asks for MySQLdb, whose API PyMySQL offers
+    host, port = database.near or (database.host, database.port)
+    options: dict[str, Any] = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "read_timeout": STATEMENT_TIMEOUT_S,
+        "write_timeout": STATEMENT_TIMEOUT_S,
+        "charset": "utf8mb4",
+        "isolation_level": "read committed",
+    }
+    if database.tls is not None:
+        options["ssl"] = named_context(database.tls, database.host)
+    return {
+        "ENGINE": "django.db.backends.mysql",
+        "NAME": database.name,
+        "USER": database.username,
+        "PASSWORD": database.password.reveal(),
+        "HOST": host,
+        "PORT": str(port),
+        "OPTIONS": options,
+    }
+
+
+def _need_driver(module: str, what: str, extra: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ConsoleError(
+            f"{what} needs one more package",
+            detail=f"{module} is not installed with this console.",
+            remedy=f"Install it with: pip install 'celery-console[{extra}]'",
+            cause=Cause.INVALID,
+        ) from error

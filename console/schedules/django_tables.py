@@ -20,9 +20,10 @@ from django.db.models import CharField, Count, F, Max, Q, Sum
 from django.db.models.functions import Cast
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
+from console.broker.database import DatabaseAddress
 from console.core.errors import ConsoleError
 from console.schedules.database_errors import database_errors
-from console.schedules.django_setup import database_settings, sqlite_path
+from console.schedules.django_setup import database_settings, sqlite_file
 from console.schedules.model import (
     Clocked,
     Crontab,
@@ -55,14 +56,13 @@ _numbers = itertools.count(1)
 
 
 class DjangoSchedules:
-    """The tables at `url`; the database is first touched by the first call."""
+    """The tables in `database`; the database is first touched by the first call."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, database: DatabaseAddress) -> None:
         self._alias = f"schedules-{next(_numbers)}"
-        filled = connections.configure_settings({"default": {}, self._alias: database_settings(url)})
+        filled = connections.configure_settings({"default": {}, self._alias: database_settings(database)})
         connections.settings[self._alias] = filled[self._alias]
-        self._file = sqlite_path(url)
+        self._file = sqlite_file(database)
         self._opened = _identity(self._file)
 
     @contextmanager
@@ -73,7 +73,7 @@ class DjangoSchedules:
             connections[self._alias].close()
             self._opened = seen
         try:
-            with database_errors(self._url):
+            with database_errors(self._file):
                 yield
         except ConsoleError:
             connections[self._alias].close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from console.schedules.model import Fingerprint, Schedule, ScheduleView, Switched, WorkerSettings
 
 if TYPE_CHECKING:
+    from console.broker.database import DatabaseAddress
     from console.broker.session import Session
 
 
@@ -77,14 +78,14 @@ class ScheduleBroker(Protocol):
         ...
 
 
-def open_tables(url: str) -> ScheduleTables:
-    """The tables at `url`. Imports Django at the first call."""
+def open_tables(database: DatabaseAddress) -> ScheduleTables:
+    """The tables in `database`. Imports Django at the first call."""
     from console.schedules.django_setup import set_up_django
 
     set_up_django()
     from console.schedules.django_tables import DjangoSchedules
 
-    return DjangoSchedules(url)
+    return DjangoSchedules(database)
 
 
 def open_timetable() -> Timetable:

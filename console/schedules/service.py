@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from console.broker.database import DatabaseAddress
 from console.broker.session import Session
 from console.core.clock import Clock
 from console.core.errors import Cause, ConsoleError
@@ -77,7 +78,7 @@ class ScheduleService:
         clock: Clock,
         notices: NoticeBoard,
         runner: OperationRunner,
-        tables: Callable[[str], ScheduleTables] = open_tables,
+        tables: Callable[[DatabaseAddress], ScheduleTables] = open_tables,
         timetable: Callable[[], Timetable] = open_timetable,
         broker: Callable[[Session], ScheduleBroker] = open_broker,
     ) -> None:
@@ -110,8 +111,8 @@ class ScheduleService:
         self._session = session
         self._wake = asyncio.Event()
         self._forget()
-        self._publish(ScheduleSnapshot(configured=session.schedules_url is not None, attached=True))
-        if session.schedules_url is not None:
+        self._publish(ScheduleSnapshot(configured=session.schedules is not None, attached=True))
+        if session.schedules is not None:
             self._tasks.start(self._poll(session), name="poll")
 
     async def detach(self) -> None:
@@ -192,7 +193,7 @@ class ScheduleService:
 
     async def _open(self, session: Session) -> ScheduleTables:
         if self._tables is None:
-            self._tables = await session.database.run(self._make_tables, session.schedules_url)
+            self._tables = await session.database.run(self._make_tables, session.schedules)
         return self._tables
 
     async def _work_out(self, session: Session, schedules: Sequence[Schedule]) -> list[ScheduleView]:

@@ -102,7 +102,7 @@ class LocalMachine:
         """Whether the broker answers PING and has loaded its data."""
         import redis
 
-        from console.broker.session import make_redis_client
+        from console.broker.redis_client import make_redis_client
 
         client = make_redis_client(address, max_connections=1)
         try:
@@ -134,7 +134,7 @@ class LocalMachine:
         import redis
         from kombu.exceptions import OperationalError
 
-        from console.broker.session import make_celery_app
+        from console.broker.kombu_lines import make_celery_app
 
         app = make_celery_app(address)
         app.conf.task_send_sent_event = True
@@ -156,7 +156,7 @@ class LocalMachine:
             return 0
         import redis
 
-        from console.broker.session import make_redis_client
+        from console.broker.redis_client import make_redis_client
 
         client = make_redis_client(address, max_connections=1)
         try:
@@ -365,7 +365,7 @@ def _control(address: BrokerAddress) -> Iterator[tuple[Any, Any]]:
     import redis
     from kombu.exceptions import OperationalError
 
-    from console.broker.session import make_celery_app
+    from console.broker.kombu_lines import make_celery_app
 
     app = make_celery_app(address)
     app.control.mailbox.producer_pool = None  # or it would publish through a pooled connection

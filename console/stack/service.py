@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 from console.broker.address import BrokerAddress
+from console.broker.database import DatabaseAddress, parse_database_url
 from console.core.clock import Clock
 from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
@@ -136,9 +137,9 @@ class StackService:
         return None if self._services is None else self._services.orders.address
 
     @property
-    def schedules_url(self) -> str:
+    def schedules(self) -> DatabaseAddress:
         """The database with the stack's schedules."""
-        return self.files.database_url
+        return parse_database_url(self.files.database_url)
 
     @property
     def running(self) -> bool:

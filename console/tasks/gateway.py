@@ -98,7 +98,7 @@ class CeleryTaskControl:
         import redis
         from kombu.exceptions import KombuError
 
-        from console.broker.redis_errors import redis_error
+        from console.broker.errors import redis_error
 
         try:
             yield

@@ -105,7 +105,7 @@ class CeleryControl:
     def _said(self, error: BaseException) -> ConsoleError:
         import redis
 
-        from console.broker.redis_errors import redis_error
+        from console.broker.errors import redis_error
 
         seen: BaseException | None = error
         while seen is not None:

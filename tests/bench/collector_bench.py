@@ -23,7 +23,7 @@ import hiredis
 import psutil
 
 from console.broker.address import BrokerAddress
-from console.collector.event_line import command
+from console.broker.stream import command
 from console.collector.events import envelope
 from console.collector.wire import CollectorConfig, LineSplitter, decode_summary, encode_config
 from console.history.model import CollectorState

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import psutil
 from celery import Celery
 
-from console.broker.session import close_celery_app
+from console.broker.kombu_lines import close_celery_app
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20.0

@@ -57,7 +57,7 @@ async def commands_per_s(broker: ValkeyServer, folder: Path, *, visible: bool, w
     session = Session(
         info=ConnectionInfo("c", "Shop", Environment.STAGING),
         address=broker.address,
-        schedules_url=None,
+        schedules=None,
         history_file=folder / "h.sqlite3",
         clock=clock,
     )

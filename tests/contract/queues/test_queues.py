@@ -9,8 +9,9 @@ from typing import Protocol
 
 import pytest
 
-from console.broker.redis_errors import redis_errors
-from console.broker.session import close_celery_app, make_celery_app, make_redis_client
+from console.broker.errors import broker_errors
+from console.broker.kombu_lines import close_celery_app, make_celery_app
+from console.broker.redis_client import make_redis_client
 from console.core.errors import Cause, ConsoleError
 from console.queues.gateway import SEPARATOR, DepthQuestion, Queues, RedisQueues, buckets_of
 from tests.unit.queues.fakes import FakeQueues, envelope
@@ -188,5 +189,5 @@ def test_an_absent_broker_is_said_in_words(own_broker: ValkeyServer) -> None:
         RedisQueues(lambda: client, own_broker.address).depths(DepthQuestion(queues=("mail",)))
     assert raised.value.cause is Cause.UNREACHABLE
     client.close()
-    with redis_errors(own_broker.address):
+    with broker_errors(own_broker.address):
         pass

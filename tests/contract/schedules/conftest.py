@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from console.broker.database import parse_database_url
 from console.schedules.gateway import ScheduleTables, open_tables
 from tests.contract.schedules.databases import Database, migrate
 from tests.postgres import PostgresServer
@@ -55,6 +56,6 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 @pytest.fixture
 def tables(database: Database) -> Iterator[ScheduleTables]:
-    opened = open_tables(database.url)
+    opened = open_tables(parse_database_url(database.url))
     yield opened
     opened.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from console.broker.database import parse_database_url
 from console.core.errors import Cause, ConsoleError
 from console.schedules import django_setup
 from console.schedules.gateway import open_tables
@@ -23,7 +24,7 @@ def failing_read(url: str) -> ConsoleError:
 
 
 def read(url: str) -> None:
-    tables = open_tables(url)
+    tables = open_tables(parse_database_url(url))
     try:
         tables.read()
     finally:
@@ -55,7 +56,7 @@ def test_a_locked_database(sqlite: Database, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(django_setup, "BUSY_TIMEOUT_S", 0.05)
     key = sqlite.task("flush", interval_id=sqlite.interval())
     before = sqlite.row(key)
-    tables = open_tables(sqlite.url)
+    tables = open_tables(parse_database_url(sqlite.url))
     with closing(sqlite3.connect(sqlite.path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ConsoleError) as caught:
@@ -71,7 +72,7 @@ def test_a_locked_database(sqlite: Database, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_read_only_file(sqlite: Database) -> None:
     key = sqlite.task("flush", interval_id=sqlite.interval())
     make_read_only(sqlite.path)
-    tables = open_tables(sqlite.url)
+    tables = open_tables(parse_database_url(sqlite.url))
     assert [row.name for row in tables.read()] == ["flush"]
     with pytest.raises(ConsoleError) as caught:
         tables.set_enabled([key], enabled=False)
@@ -79,7 +80,7 @@ def test_a_read_only_file(sqlite: Database) -> None:
     assert caught.value.cause is Cause.NOT_PERMITTED
 
 
-@pytest.mark.parametrize("url", ["", "shop.sqlite3", "mysql://u:secret@host/shop", "postgresql://h:port/x"])
+@pytest.mark.parametrize("url", ["", "shop.sqlite3", "mssql://u:secret@host/shop", "postgresql://h:port/x"])
 def test_an_url_that_is_none(url: str) -> None:
     error = failing_read(url)
     assert error.cause is Cause.INVALID
@@ -94,7 +95,7 @@ def test_a_server_that_is_away() -> None:
 
 def test_a_file_that_is_replaced_is_opened_anew(sqlite: Database, migrated_sqlite: Path) -> None:
     sqlite.task("old", interval_id=sqlite.interval())
-    tables = open_tables(sqlite.url)
+    tables = open_tables(parse_database_url(sqlite.url))
     assert [row.name for row in tables.read()] == ["old"]
     sqlite.path.unlink()
     with pytest.raises(ConsoleError):

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from django.db import OperationalError
 
+from console.broker.database import parse_database_url
 from console.core.errors import Cause, ConsoleError
 from console.schedules import django_setup
 from console.schedules.database_errors import database_errors
@@ -33,7 +34,7 @@ def guest(shop: Database, postgres: PostgresServer) -> str:
 
 
 def failure_of(url: str) -> ConsoleError:
-    tables = open_tables(url)
+    tables = open_tables(parse_database_url(url))
     with pytest.raises(ConsoleError) as caught:
         tables.read()
     tables.close()
@@ -72,7 +73,7 @@ def test_a_server_that_takes_no_more_connections(guest: str, shop: Database) -> 
     ],
 )
 def test_the_server_s_own_codes(sqlstate: str, cause: Cause) -> None:
-    with pytest.raises(ConsoleError) as caught, database_errors("postgresql://h/shop"):
+    with pytest.raises(ConsoleError) as caught, database_errors(None):
         raise OperationalError("it says") from psycopg.errors.lookup(sqlstate)("it says")
     assert (caught.value.cause, caught.value.retryable) == (cause, True)
 
@@ -80,7 +81,7 @@ def test_the_server_s_own_codes(sqlstate: str, cause: Cause) -> None:
 def test_a_row_that_another_party_holds(shop: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(django_setup, "BUSY_TIMEOUT_S", 0.1)
     key = shop.task("flush", interval_id=shop.interval())
-    tables = open_tables(shop.url)
+    tables = open_tables(parse_database_url(shop.url))
     with psycopg.connect(shop.url) as other:
         other.execute("SELECT * FROM django_celery_beat_periodictask WHERE id = %s FOR UPDATE", (key,))
         with pytest.raises(ConsoleError) as caught:
@@ -93,7 +94,7 @@ def test_a_row_that_another_party_holds(shop: Database, monkeypatch: pytest.Monk
 
 def test_a_cut_line_is_told_and_opened_again(shop: Database) -> None:
     shop.task("flush", interval_id=shop.interval())
-    tables: ScheduleTables = open_tables(shop.url)
+    tables: ScheduleTables = open_tables(parse_database_url(shop.url))
     assert len(tables.read()) == 1
     shop.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

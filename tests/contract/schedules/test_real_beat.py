@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from console.broker.database import parse_database_url
 from console.schedules.gateway import open_tables
 from console.schedules.model import NextState
 from console.schedules.service import SETTLE_S
@@ -89,7 +90,7 @@ def test_beat_obeys_and_nothing_is_caught_up(sqlite: Database, broker: ValkeySer
         date_changed=yesterday,
         start_time=yesterday,
     )
-    tables = open_tables(sqlite.url)
+    tables = open_tables(parse_database_url(sqlite.url))
     messages = Messages(broker, tmp_path / "beat.log")
     with beat(sqlite, broker, tmp_path):
         messages.until(lambda: messages.count("ticking") >= 2, within_s=30)

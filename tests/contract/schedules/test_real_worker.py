@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from console.broker.database import parse_database_url
 from console.broker.session import Session
 from console.core.clock import SystemClock
 from console.core.connection import ConnectionInfo, Environment
@@ -46,7 +47,7 @@ async def test_routes_and_code_schedules(sqlite: Database, broker: ValkeyServer,
     session = Session(
         info=ConnectionInfo("c", "Local", Environment.DEVELOPMENT),
         address=broker.address,
-        schedules_url=sqlite.url,
+        schedules=parse_database_url(sqlite.url),
         history_file=tmp_path / "history.sqlite3",
         clock=SystemClock(),
     )

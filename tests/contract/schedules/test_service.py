@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from console.broker.database import parse_database_url
 from console.broker.session import Session
 from console.core.activity import ActivityEntry, Outcome
 from console.core.clock import SystemClock
@@ -69,7 +70,7 @@ async def world(sqlite: Database, broker: ValkeyServer, tmp_path: Path) -> Async
     session = Session(
         info=info,
         address=broker.address,
-        schedules_url=sqlite.url,
+        schedules=parse_database_url(sqlite.url),
         history_file=tmp_path / "history.sqlite3",
         clock=clock,
     )
@@ -212,7 +213,7 @@ async def test_a_database_that_goes_away_keeps_its_rows(world: World, sqlite: Da
 
 
 async def test_a_connection_without_a_schedules_database(world: World) -> None:
-    world.session.schedules_url = None
+    world.session.schedules = None
     world.service.attach(world.session)
     assert not world.service.snapshot.configured
 
@@ -242,8 +243,8 @@ async def test_what_beat_writes_over_is_written_again(
     world: World, sqlite: Database, times: int, kept: bool
 ) -> None:
     key = sqlite.task("flush", interval_id=sqlite.interval(1))
-    world.service._make_tables = lambda url: cast(
-        ScheduleTables, OvertakenByBeat(open_tables(url), sqlite, times)
+    world.service._make_tables = lambda database: cast(
+        ScheduleTables, OvertakenByBeat(open_tables(database), sqlite, times)
     )
     world.service.attach(world.session)
     await world.until(lambda: "flush" in world.rows())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from console.broker.session import make_celery_app
+from console.broker.kombu_lines import make_celery_app
 from console.workers.gateway import CeleryControl
 from console.workers.model import Request
 from tests.valkey import ValkeyServer, valkey_server

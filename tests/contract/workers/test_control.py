@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from console.broker.session import make_celery_app
+from console.broker.kombu_lines import make_celery_app
 from console.core.errors import Cause, ConsoleError
 from console.workers.gateway import CeleryControl
 from console.workers.model import Inspected, Request, Tab

@@ -44,7 +44,7 @@ async def test_what_looking_costs(own_broker: ValkeyServer, tmp_path: Path) -> N
     session = Session(
         info=ConnectionInfo("c", "Shop", Environment.DEVELOPMENT),
         address=own_broker.address,
-        schedules_url=None,
+        schedules=None,
         history_file=tmp_path / "h.sqlite3",
         clock=clock,
     )

@@ -83,7 +83,7 @@ class World:
         self.session = Session(
             info=ConnectionInfo("c", "Shop", Environment.DEVELOPMENT),
             address=broker.address,
-            schedules_url=None,
+            schedules=None,
             history_file=folder / "h.sqlite3",
             clock=clock,
         )

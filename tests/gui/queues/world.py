@@ -31,7 +31,7 @@ class World:
         self.session = Session(
             info=ConnectionInfo("c", "Shop production", Environment.PRODUCTION),
             address=BrokerAddress("127.0.0.1", 1),
-            schedules_url=None,
+            schedules=None,
             history_file=Path("nowhere"),
             clock=self.clock,
         )

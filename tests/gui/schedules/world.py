@@ -12,6 +12,7 @@ from pathlib import Path
 from PySide6.QtCore import QCoreApplication
 
 from console.broker.address import BrokerAddress
+from console.broker.database import parse_database_url
 from console.broker.session import Session
 from console.core.activity import ActivityEntry, Outcome
 from console.core.connection import ConnectionInfo, Environment, Mode
@@ -119,7 +120,7 @@ class World:
         self.session = Session(
             info=info,
             address=BrokerAddress("127.0.0.1", 1),
-            schedules_url="sqlite:////nowhere",
+            schedules=parse_database_url("sqlite:////nowhere"),
             history_file=Path("nowhere"),
             clock=self.clock,
         )

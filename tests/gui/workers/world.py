@@ -35,7 +35,7 @@ class World:
         self.session = Session(
             info=ConnectionInfo("c", "Shop staging", Environment.STAGING, mode),
             address=BrokerAddress("127.0.0.1", 1),
-            schedules_url=None,
+            schedules=None,
             history_file=Path("nowhere"),
             clock=self.clock,
         )

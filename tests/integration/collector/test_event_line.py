@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from console.broker.address import BrokerAddress
+from console.broker.tls import TlsOptions
 from console.collector.event_line import OVERFLOW, Chunk, EventLine, Item, Lost, Subscribed
 from console.core.redaction import Secret
 
@@ -166,7 +167,7 @@ def test_tls_is_checked_and_then_read(certificate: Path, monkeypatch: pytest.Mon
         hold.wait(5)
 
     with server(speak, context) as port:
-        address = BrokerAddress("localhost", port, tls=True)
+        address = BrokerAddress("localhost", port, tls=TlsOptions())
         line = EventLine(address)
         line.start()
         refused = collect(line, bool)[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from console.broker.session import make_celery_app
+from console.broker.kombu_lines import make_celery_app
 from console.core.errors import ConsoleError
 from console.history.model import TaskDetail, TaskState
 from console.history.query import parse_query

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from console.broker.address import BrokerAddress
+from console.broker.database import DatabaseAddress, parse_database_url
+from console.broker.url import parse_broker_url
 from console.connections.gateway import ConnectionsFile
-from console.connections.model import Connection
+from console.connections.model import Connection, Purpose, Secrets
 from console.connections.service import ConnectionsService
 from console.core.clock import SystemClock
 from console.core.connection import Environment, LinkState, Mode
@@ -39,7 +41,7 @@ class Setup:
     service: ConnectionsService
     notices: NoticeBoard
     home: Home
-    local: tuple[BrokerAddress, str] | None = None
+    local: tuple[BrokerAddress, DatabaseAddress] | None = None
 
     @property
     def state(self) -> LinkState:
@@ -74,12 +76,18 @@ async def setup(broker: ValkeyServer, tmp_path: Path) -> AsyncIterator[Setup]:
     await service.aclose()
 
 
+def broker_secret(password: str) -> Secrets:
+    return Secrets(((Purpose.BROKER, Secret(password)),))
+
+
 def shop(server: ValkeyServer) -> Connection:
-    return Connection("shop", "Shop", Environment.STAGING, f"redis://127.0.0.1:{server.port}/0")
+    return Connection(
+        "shop", "Shop", Environment.STAGING, parse_broker_url(f"redis://127.0.0.1:{server.port}/0")
+    )
 
 
 async def test_connected_with_a_latency_and_remembered(setup: Setup, broker: ValkeyServer) -> None:
-    await setup.service.save(shop(broker), Secret(broker.password))
+    await setup.service.save(shop(broker), broker_secret(broker.password))
     await setup.service.connect("shop")
     await setup.until(lambda: setup.state is LinkState.CONNECTED)
     assert setup.service.session is not None
@@ -89,7 +97,7 @@ async def test_connected_with_a_latency_and_remembered(setup: Setup, broker: Val
 
 
 async def test_a_wrong_password_is_said_and_not_tried_again(setup: Setup, broker: ValkeyServer) -> None:
-    await setup.service.save(shop(broker), Secret("wrong"))
+    await setup.service.save(shop(broker), broker_secret("wrong"))
     await setup.service.connect("shop")
     await setup.until(lambda: setup.service.refused is not None)
     assert setup.state is LinkState.DISCONNECTED
@@ -99,7 +107,7 @@ async def test_a_wrong_password_is_said_and_not_tried_again(setup: Setup, broker
 
 
 async def test_a_broker_that_dies_and_returns(setup: Setup, own_broker: ValkeyServer) -> None:
-    await setup.service.save(shop(own_broker), Secret(own_broker.password))
+    await setup.service.save(shop(own_broker), broker_secret(own_broker.password))
     await setup.service.connect("shop")
     await setup.until(lambda: setup.state is LinkState.CONNECTED)
     own_broker.kill()
@@ -113,7 +121,7 @@ async def test_a_broker_that_is_away_from_the_start_is_waited_for(
     setup: Setup, own_broker: ValkeyServer
 ) -> None:
     own_broker.kill()
-    await setup.service.save(shop(own_broker), Secret(own_broker.password))
+    await setup.service.save(shop(own_broker), broker_secret(own_broker.password))
     await setup.service.connect("shop")
     await setup.until(lambda: setup.state is LinkState.RECONNECTING)
     own_broker.start()
@@ -136,23 +144,25 @@ async def test_a_broken_file_is_told_and_never_written_over(setup: Setup, broker
     await setup.service.load()
     assert setup.notices.notices[-1].text == "The connections file cannot be read"
     with pytest.raises(ConsoleError):
-        await setup.service.save(shop(broker), None)
-    setup.local = (broker.address, "")
+        await setup.service.save(shop(broker), Secrets())
+    setup.local = (broker.address, parse_database_url("sqlite:////nowhere"))
     await setup.service.connect("local-stack")
     await setup.until(lambda: setup.state is LinkState.CONNECTED)
     assert setup.home.connections_file.read_text() == "{broken"
 
 
 async def test_two_connections_may_not_have_one_name(setup: Setup, broker: ValkeyServer) -> None:
-    await setup.service.save(shop(broker), None)
-    twin = Connection("other", "Shop", Environment.STAGING, f"redis://127.0.0.1:{broker.port}/0")
+    await setup.service.save(shop(broker), Secrets())
+    twin = Connection(
+        "other", "Shop", Environment.STAGING, parse_broker_url(f"redis://127.0.0.1:{broker.port}/0")
+    )
     with pytest.raises(ConsoleError) as caught:
-        await setup.service.save(twin, None)
+        await setup.service.save(twin, Secrets())
     assert caught.value.cause is Cause.CONFLICT
 
 
 async def test_a_removed_connection_is_gone_from_the_file(setup: Setup, broker: ValkeyServer) -> None:
-    await setup.service.save(shop(broker), None)
+    await setup.service.save(shop(broker), Secrets())
     await setup.service.remove("shop")
     assert "Shop" not in setup.home.connections_file.read_text()
 
@@ -171,18 +181,19 @@ async def test_no_password_is_ever_in_the_file(setup: Setup, broker: ValkeyServe
     await setup.service.connect("shop")
     await setup.until(lambda: setup.state is LinkState.CONNECTED)
     assert setup.service.session is not None
-    assert setup.service.session.schedules_url == "postgresql://console:pg-marker-9@127.0.0.1/shop"
+    assert setup.service.session.schedules is not None
+    assert setup.service.session.schedules.password.reveal() == "pg-marker-9"
 
 
 async def test_an_open_connection_that_becomes_read_only_is_so_at_once(
     setup: Setup, broker: ValkeyServer
 ) -> None:
-    await setup.service.save(shop(broker), Secret(broker.password))
+    await setup.service.save(shop(broker), broker_secret(broker.password))
     await setup.service.connect("shop")
     await setup.until(lambda: setup.state is LinkState.CONNECTED)
     before = setup.service.session
     await setup.service.save(
-        replace(shop(broker), mode=Mode.READ_ONLY, environment=Environment.PRODUCTION), None
+        replace(shop(broker), mode=Mode.READ_ONLY, environment=Environment.PRODUCTION), Secrets()
     )
     assert setup.service.session is before
     assert before is not None
@@ -193,19 +204,19 @@ async def test_an_open_connection_that_becomes_read_only_is_so_at_once(
 async def test_a_new_url_of_the_open_connection_opens_it_anew(
     setup: Setup, broker: ValkeyServer, own_broker: ValkeyServer
 ) -> None:
-    await setup.service.save(shop(broker), Secret(broker.password))
+    await setup.service.save(shop(broker), broker_secret(broker.password))
     await setup.service.connect("shop")
     await setup.until(lambda: setup.state is LinkState.CONNECTED)
-    await setup.service.save(shop(own_broker), Secret(own_broker.password))
+    await setup.service.save(shop(own_broker), broker_secret(own_broker.password))
     await setup.until(lambda: setup.state is LinkState.CONNECTED)
     assert setup.service.session is not None
     assert setup.service.session.address.port == own_broker.port
 
 
 async def test_the_last_wish_wins(setup: Setup, broker: ValkeyServer, own_broker: ValkeyServer) -> None:
-    await setup.service.save(shop(broker), Secret(broker.password))
+    await setup.service.save(shop(broker), broker_secret(broker.password))
     other = replace(shop(own_broker), id="other", name="Other")
-    await setup.service.save(other, Secret(own_broker.password))
+    await setup.service.save(other, broker_secret(own_broker.password))
     await asyncio.gather(
         *(setup.service.connect(one) for one in ("shop", "other", "shop", "other", "shop", "other"))
     )
@@ -217,7 +228,7 @@ async def test_the_last_wish_wins(setup: Setup, broker: ValkeyServer, own_broker
 async def test_a_suspicion_of_somebody_else_changes_nothing_while_the_broker_answers(
     setup: Setup, broker: ValkeyServer
 ) -> None:
-    await setup.service.save(shop(broker), Secret(broker.password))
+    await setup.service.save(shop(broker), broker_secret(broker.password))
     await setup.service.connect("shop")
     await setup.until(lambda: setup.state is LinkState.CONNECTED)
     states: list[LinkState] = []
@@ -232,5 +243,7 @@ async def test_a_suspicion_of_somebody_else_changes_nothing_while_the_broker_ans
 
 async def test_a_host_that_no_resolver_takes_is_said(setup: Setup) -> None:
     with pytest.raises(ConsoleError) as caught:
-        await setup.service.save(Connection("x", "X", Environment.STAGING, "redis://a..b:6379/0"), None)
+        await setup.service.save(
+            Connection("x", "X", Environment.STAGING, parse_broker_url("redis://a..b:6379/0")), Secrets()
+        )
     assert caught.value.cause is Cause.INVALID

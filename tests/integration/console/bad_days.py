@@ -16,7 +16,9 @@ from typing import Any
 from PySide6.QtWidgets import QApplication, QWidget
 
 from console.app.wiring import Console
-from console.connections.model import Connection
+from console.broker.database import parse_database_url
+from console.broker.url import parse_broker_url
+from console.connections.model import Connection, Purpose, Secrets
 from console.core.connection import Environment, LinkState
 from console.core.redaction import Secret
 from console.history.model import CollectorState
@@ -98,10 +100,11 @@ async def connect(
     console: Console, port: int, password: str, *, schedules_url: str = "", name: str = "Shop"
 ) -> None:
     """Save a connection to 127.0.0.1:`port` and open it, as the dialog and the bar do."""
+    schedules = parse_database_url(schedules_url) if schedules_url else None
     connection = Connection(
-        SHOP, name, Environment.STAGING, f"redis://127.0.0.1:{port}/0", schedules_url=schedules_url
+        SHOP, name, Environment.STAGING, parse_broker_url(f"redis://127.0.0.1:{port}/0"), schedules=schedules
     )
-    await console.connections.save(connection, Secret(password))
+    await console.connections.save(connection, Secrets(((Purpose.BROKER, Secret(password)),)))
     await console.connections.connect(SHOP)
 
 

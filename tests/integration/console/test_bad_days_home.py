@@ -17,6 +17,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from console.app.wiring import Console
+from console.connections.model import Purpose, Secrets
 from console.core.connection import LinkState
 from console.core.redaction import Secret
 from console.history.model import CollectorState, TaskState
@@ -228,7 +229,9 @@ def test_a_password_is_nowhere(qapp: QApplication, tmp_path: Path, caplog: pytes
             await asyncio.sleep(0.1)
         await asyncio.to_thread(look, "connected")
         await console.connections.disconnect()
-        await console.connections.save(console.connections.by_id(SHOP), Secret(wrong))
+        await console.connections.save(
+            console.connections.by_id(SHOP), Secrets(((Purpose.BROKER, Secret(wrong)),))
+        )
         await console.connections.connect(SHOP)
         await until(lambda: console.connections.refused is not None, 5, "refused")
         await asyncio.to_thread(look, "refused")

@@ -45,7 +45,7 @@ class Rig:
         self.session = Session(
             info=LOCAL,
             address=address,
-            schedules_url=None,
+            schedules=None,
             history_file=folder / "history" / "h.sqlite3",
             clock=clock,
         )

@@ -86,7 +86,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[StackService]:
 
 async def send_task(address: BrokerAddress, task: str, *args: object, queue: str = "default") -> None:
     """Send a task of the bundled project as an application would."""
-    from console.broker.session import make_celery_app
+    from console.broker.kombu_lines import make_celery_app
 
     app = make_celery_app(address)
     await asyncio.to_thread(app.send_task, task, args=args, queue=queue)

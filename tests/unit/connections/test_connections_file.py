@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from console.broker.address import parse_broker_url
+from console.broker.database import parse_database_url
+from console.broker.url import parse_broker_url
+from console.connections.file_format import dump_connections, load_connections
 from console.connections.gateway import ConnectionsFile
-from console.connections.model import Connection, dump_connections, load_connections
+from console.connections.model import Connection
 from console.core.connection import Environment, Mode
 from console.core.errors import Cause, ConsoleError
 
@@ -19,9 +22,8 @@ def one() -> Connection:
         "abc",
         "Shop production",
         Environment.PRODUCTION,
-        "rediss://console@redis.example:6380/0",
-        schedules_url="postgresql://c@pg.example/shop",
-        key_prefix="shop:",
+        replace(parse_broker_url("rediss://console@redis.example:6380/0"), key_prefix="shop:"),
+        schedules=parse_database_url("postgresql://c@pg.example/shop"),
         mode=Mode.READ_ONLY,
         last_used=datetime(2026, 1, 2, tzinfo=UTC),
     )
@@ -39,7 +41,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     [
         ("{", "not JSON"),
         ("[]", "list of connections"),
-        ('{"version": 2, "connections": []}', "version 2"),
+        ('{"version": 3, "connections": []}', "version 3"),
         ('{"version": 1, "connections": [{"id": "a"}]}', "Entry 1"),
         ('{"version": 1, "connections": [3]}', "Entry 1"),
         ('{"version": 1, "connections": [{"id": "a", "name": "b", "environment": "Moon"}]}', "Entry 1"),

@@ -79,7 +79,7 @@ class World:
             self.session = Session(
                 info=self.info,
                 address=BrokerAddress("127.0.0.1", 1),
-                schedules_url=None,
+                schedules=None,
                 history_file=Path("nowhere"),
                 clock=self.clock,
             )

@@ -46,7 +46,7 @@ class World:
         self.session = Session(
             info=ConnectionInfo("c", "Shop", Environment.STAGING, mode),
             address=BrokerAddress("127.0.0.1", 1),
-            schedules_url=None,
+            schedules=None,
             history_file=tmp_path / "h.sqlite3",
             clock=self.clock,
         )
