@@ -64,6 +64,10 @@ OLD_NAMES = {
     "timezone": "CELERY_TIMEZONE",
     "beat_scheduler": "CELERYBEAT_SCHEDULER",
 }
+PLAIN_SETTINGS = (
+    *("broker_url", "broker_read_url", "broker_use_ssl", "redis_backend_use_ssl", "result_backend"),
+    *("task_default_queue", "timezone", "beat_scheduler"),
+)
 TRANSPORT_OPTIONS = (
     *("global_keyprefix", "master_name", "sentinel_kwargs", "visibility_timeout"),
     *("priority_steps", "queue_order_strategy"),
@@ -137,27 +141,26 @@ def routed_names(routes: Any, deep: int = 0) -> Iterator[str]:
                 yield from routed_names(one, deep + 1)
 
 
+def transport_options(options: Any) -> dict[str, Any]:
+    """Those of the transport's options that the console has a use for."""
+    return {name: plain(options[name]) for name in TRANSPORT_OPTIONS if name in (options or {})}
+
+
 def celery_values(read: Callable[[str], Any], notes: list[str]) -> dict[str, Any]:
     """What is wanted of Celery's settings, each taken by `read(name)`."""
 
-    def taken(name: str) -> Any:
+    def taken(name: str, form: Callable[[Any], Any] = plain) -> Any:
         try:
-            return read(name)
+            return form(read(name))
         except Exception as error:
             notes.append(f"{name} cannot be read: {type(error).__name__}")
             return None
 
-    options = taken("broker_transport_options")
-    queues = [*queue_names(taken("task_queues")), *routed_names(taken("task_routes"))]
-    names = ("broker_url", "broker_read_url", "broker_use_ssl", "redis_backend_use_ssl", "result_backend")
-    others = ("task_default_queue", "timezone", "beat_scheduler")
-    values = {name: plain(taken(name)) for name in names + others}
-    values["broker_transport_options"] = {
-        name: plain(options[name])
-        for name in TRANSPORT_OPTIONS
-        if isinstance(options, dict) and name in options
-    }
-    values["queues"] = sorted(set(queues))[:NAMES_AT_MOST]
+    values = {name: taken(name) for name in PLAIN_SETTINGS}
+    values["broker_transport_options"] = taken("broker_transport_options", transport_options)
+    queues = taken("task_queues", lambda value: list(queue_names(value))) or []
+    routed = taken("task_routes", lambda value: list(routed_names(value))) or []
+    values["queues"] = sorted({*queues, *routed})[:NAMES_AT_MOST]
     return values
 
 
@@ -278,7 +281,7 @@ def find_app(name: str) -> Any:
     if hasattr(module, "__path__") and importlib.util.find_spec(f"{module_name}.celery"):
         return find_app(f"{module_name}.celery")
     for found in list(vars(module).values()):
-        if isinstance(found, Celery):
+        if issubclass(type(found), Celery):
             return found
     raise NoAppError(f"{module_name} was imported, and there is no Celery app in it")
 
@@ -369,14 +372,17 @@ def secrets_in(value: Any, name: str, found: set[str], deep: int = 0) -> None:
     """Add to `found` what looks like a secret, by the name it goes by or as the password of a URL."""
     if deep > DEEP:
         return
-    if isinstance(value, str):
+    kind = type(value)  # isinstance would wake what is lazy, such as Django's settings
+    if issubclass(kind, str):
         if SECRET_NAME.search(name):
             found.add(value)
         found.update(URL_PASSWORD.findall(value))
-    elif isinstance(value, dict):
+    elif issubclass(kind, dict):
         for key, one in list(value.items())[:NAMES_AT_MOST]:
-            secrets_in(one, f"{name}.{key}" if isinstance(one, (dict, list)) else str(key), found, deep + 1)
-    elif isinstance(value, (list, tuple)):
+            secrets_in(
+                one, f"{name}.{key}" if issubclass(type(one), (dict, list)) else str(key), found, deep + 1
+            )
+    elif issubclass(kind, (list, tuple)):
         for one in value[:NAMES_AT_MOST]:
             secrets_in(one, name, found, deep + 1)
 
@@ -484,7 +490,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         sys.argv[:] = ["celery", "report"] if is_app else ["manage.py", "check"]
         document.update((read_app if is_app else read_settings)(request["name"], notes))
     except BaseException as error:
-        document["error"] = described(error, request)
+        try:
+            document["error"] = described(error, request)
+        except Exception:  # the project's own objects are looked at, and may do anything
+            document["error"] = {"kind": "exception", "exception": type(error).__name__}
     for name in ("celery", "django"):
         version = getattr(sys.modules.get(name), "__version__", "")
         document[f"{name}_version"] = version if isinstance(version, str) else ""

@@ -31,7 +31,11 @@ COMMAND_FILES = re.compile(
     r"^(Procfile.*|(docker-)?compose.*\.ya?ml|.*\.service|supervisord.*\.conf|.*supervisor.*\.(conf|ini)|Makefile)$"
 )
 
-_SETTINGS_NAME = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*[,\]]\s*=?\s*["']([A-Za-z_][\w.]*)["']""")
+_SETTINGS_NAME = re.compile(
+    r"""(?:(?:setdefault|getenv|get|putenv)\(\s*["']DJANGO_SETTINGS_MODULE["']\s*,"""
+    r"""|\[["']DJANGO_SETTINGS_MODULE["']\]\s*=)\s*["']([A-Za-z_][\w.]*)["']"""
+)
+_SETTINGS_VARIABLE = re.compile(r"DJANGO_SETTINGS_MODULE\s*[=:]\s*([A-Za-z_][\w.]*)")
 _APP = re.compile(r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:\w+\.)?Celery\s*\(", re.MULTILINE)
 _FACTORY_APP = re.compile(
     r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:\w+\.)*(?:(?:make|create|init)_celery\w*|celery_init_app)\s*\(",
@@ -77,7 +81,7 @@ def find_interpreters(folder: Path, *, environment: Mapping[str, str] | None = N
     return tuple(dict.fromkeys([*own, *others, *ours]))
 
 
-def find_candidates(folder: Path) -> tuple[Candidate, ...]:
+def find_candidates(folder: Path, *, files_at_most: int = FILES_AT_MOST) -> tuple[Candidate, ...]:
     """What in `folder` may hold Celery's or Django's settings, the likeliest first; () for nothing.
 
     First the apps that a command file names with `-A`, then other apps, then the settings that manage.py,
@@ -85,7 +89,7 @@ def find_candidates(folder: Path) -> tuple[Candidate, ...]:
     """
     folder = folder.absolute()
     found = _Found(folder)
-    for file in _files(folder):
+    for file in _files(folder, files_at_most):
         found.look_at(file)
     return found.in_order()
 
@@ -129,6 +133,8 @@ class _Found:
 
     def _look_at_commands(self, file: Path) -> None:
         text = _text(file)
+        for name in _SETTINGS_VARIABLE.findall(text):
+            self._named_settings.setdefault(name, file)
         if "celery" in text:
             for name in _APP_OPTION.findall(text.translate(_PUNCTUATION)):
                 self._named_apps.setdefault(name, file)
@@ -148,7 +154,8 @@ class _Found:
     def _add(self, sights: dict[str, _Sight], kind: CandidateKind, file: Path, attribute: str) -> None:
         name, root = _module_of(file, self._folder)
         name = f"{name}:{attribute}" if attribute else name
-        sights.setdefault(name, _Sight(Candidate(kind, name, file, root), 1))
+        is_test = "tests" in file.relative_to(self._folder).parts
+        sights.setdefault(name, _Sight(Candidate(kind, name, file, root), 2 if is_test else 1))
 
     def in_order(self) -> tuple[Candidate, ...]:
         for name, file in self._named_apps.items():
@@ -191,7 +198,7 @@ def _module_of(file: Path, folder: Path) -> tuple[str, Path]:
     return ".".join(parts), root.parent if root.name == "src" else root
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, files_at_most: int) -> Iterator[Path]:
     """The files of interest, breadth first, links not followed."""
     seen, level = 0, [folder]
     for _depth in range(DEPTH + 1):
@@ -203,7 +210,7 @@ def _files(folder: Path) -> Iterator[Path]:
                         below.append(Path(entry.path))
                     continue
                 seen += 1
-                if seen > FILES_AT_MOST:
+                if seen > files_at_most:
                     return
                 if _is_wanted(entry):
                     yield Path(entry.path)
