@@ -42,7 +42,7 @@ KEEPALIVE_S = 5.0
 KEEPALIVES_MISSED = 3
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 CLOSE_S = 2.0
 
 
@@ -241,9 +241,9 @@ class _Link:
         self._connection = None
 
     def _failed(self, error: BaseException) -> None:
-        """A task's end. Whoever waited for it was told as well, so the log is for the story only."""
+        """A task has failed. A refusal is told to whoever waited, so only a bug is worth the log."""
         if isinstance(error, ConsoleError):
-            log.info("SSH tunnel to %s: %s", self._server, error)
+            log.debug("SSH tunnel to %s: %s", self._server, error)
         else:
             log.error("SSH tunnel to %s failed", self._server, exc_info=error)
 
@@ -289,9 +289,11 @@ class _Link:
         try:
             far_reader, far_writer = await self.way_to(target)
         except ConsoleError as error:
+            if str(error) != str(self.failure):  # once for an outage, not once for every client
+                log.info("SSH tunnel to %s, %s: %s", self._server, errors.server(*target), error)
             self.failure = error
             writer.transport.abort()
-            raise
+            return
         except BaseException:
             writer.transport.abort()
             raise

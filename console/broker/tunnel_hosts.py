@@ -50,18 +50,15 @@ def known_keys(files: Sequence[Path], *, host: str, port: int) -> KnownKeys:
             continue  # as ssh does with a line that it cannot read
     name = host.lower()
     plain = hosts.match(name, "", None)
-    exact = plain if port == SSH_PORT else hosts.match(name, "", port)
+    # With the brackets in the name `match` does not fall back to the entries without a port by itself.
+    exact = plain if port == SSH_PORT else hosts.match(f"[{name}]:{port}", "", None)
+    named = any(exact[:2])
     return KnownKeys(
-        keys=tuple(exact[0]),
-        authorities=tuple(exact[1]),
+        keys=tuple(exact[0] if named else plain[0]),
+        authorities=tuple(exact[1] if named else plain[1]),
         revoked=(*exact[2], *plain[2]),
-        changed_matters=port == SSH_PORT or bool(_named_with_port(hosts, name, port)),
+        changed_matters=named,
     )
-
-
-def _named_with_port(hosts: asyncssh.SSHKnownHosts, name: str, port: int) -> Sequence[asyncssh.SSHKey]:
-    """The keys of the entries for just this port: given the brackets in the name, `match` has no fallback."""
-    return hosts.match(f"[{name}]:{port}", "", None)[0]
 
 
 def _lines(files: Sequence[Path]) -> Iterator[str]:

@@ -210,7 +210,11 @@ class _Identity:
             async with asyncio.timeout(self._timeout_s):
                 await self._ask_agent()
         except TimeoutError as error:
+            await self._close_agent()
             raise errors.agent_silent(self._timeout_s) from error
+        except BaseException:
+            await self._close_agent()
+            raise
         return self
 
     async def _ask_agent(self) -> None:
@@ -219,26 +223,23 @@ class _Identity:
         path = os.environ.get("SSH_AUTH_SOCK", "")
         if not path:
             raise errors.agent_missing("The console was started without one (SSH_AUTH_SOCK is not set).")
+        self._agent = asyncssh.SSHAgentClient(path)
         try:
-            self._agent = await asyncssh.connect_agent(path)
-            self.keys = list(await self._agent.get_keys())
-        except TimeoutError:
-            raise
-        except (OSError, ValueError) as error:
-            self._close_agent()
-            raise errors.agent_missing(f"Nothing answers at {path}.") from error
+            self.keys = list(await self._agent.get_keys())  # connects, and has a ValueError for everything
+        except ValueError as error:
+            raise errors.agent_missing(f"Nothing that can be used answers at {path}.") from error
         if not self.keys:
-            self._close_agent()
             raise errors.agent_empty()
         count = len(self.keys)
         self.shown = "the key of the SSH agent" if count == 1 else f"any of the {count} keys of the SSH agent"
 
-    def _close_agent(self) -> None:
+    async def _close_agent(self) -> None:
         if self._agent is not None:
             self._agent.close()
+            await self._agent.wait_closed()
 
     async def __aexit__(self, *_: object) -> None:
-        self._close_agent()
+        await self._close_agent()
 
 
 def _check(settings: TunnelSettings) -> None:
@@ -275,12 +276,10 @@ def _read_key(key_file: str, passphrase: Secret) -> asyncssh.SSHKey:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise errors.key_file_unreadable(key_file, reason) from error
-    encrypted = True
     try:
         return asyncssh.import_private_key(data)
     except asyncssh.KeyImportError as error:
-        encrypted = "Passphrase must be specified" in str(error)
-        if not encrypted:
+        if "Passphrase must be specified" not in str(error):
             raise errors.not_a_key(key_file) from error
     if not passphrase:
         raise errors.passphrase_needed(key_file)
