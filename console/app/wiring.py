@@ -26,11 +26,12 @@ from console.broker.database import DatabaseAddress
 from console.broker.session import Session
 from console.collector.client import CollectorClient
 from console.connections.gateway import ConnectionsFile, KeyringSecrets
+from console.connections.model import Colour
 from console.connections.page import ConnectionsPage
 from console.connections.service import ConnectionsService
 from console.connections.view_model import ConnectionsViewModel
 from console.core.clock import SystemClock
-from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState
+from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState, Mode
 from console.core.home import Home
 from console.core.notices import Level, NoticeAction, NoticeBoard
 from console.core.operations import OperationRunner
@@ -68,6 +69,17 @@ from console.workers.page import WorkersPage
 from console.workers.service import WorkersService
 from console.workers.view_model import WorkersViewModel
 
+COLOUR_DOTS = {
+    Colour.NONE: "",
+    Colour.BLUE: "accent",
+    Colour.TEAL: "st_started",
+    Colour.GREEN: "st_succeeded",
+    Colour.AMBER: "st_retrying",
+    Colour.RED: "danger",
+    Colour.VIOLET: "st_lost",
+    Colour.PINK: "st_rejected",
+}
+SUPPORT_PAGES = frozenset({"resend", "tasks", "activity"})
 PAGE_PAUSE_S = 0.05
 STARTING_PAUSE_S = 0.2
 
@@ -321,17 +333,22 @@ class Console:
 
     def _show_bar(self) -> None:
         chosen = self.connections.chosen
+        support = chosen.mode is Mode.SUPPORT
+        self.window.allow_pages(SUPPORT_PAGES if support else None, otherwise="resend")
         session = self.connections.session
         self.window.show_bar(
             BarState(
                 connections=tuple(
-                    (one.id, one.name, one.environment) for one in self.connections.connections
+                    (one.id, one.name, one.environment, COLOUR_DOTS[one.colour])
+                    for one in self.connections.connections
                 ),
                 chosen=chosen.id,
                 environment=chosen.environment,
                 state=self._link_state(),
                 latency_ms=session.status.latency_ms if session else None,
                 connected_or_trying=session is not None or self.connections.resolving,
+                mode=chosen.mode,
+                retry_at=session.status.retry_at if session else None,
             )
         )
         self._offer_stack()

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from console.core.activity import ActivityEntry, ActivityLog, Outcome
 from console.core.clock import Clock
-from console.core.connection import ConnectionInfo, Mode
+from console.core.connection import ConnectionInfo, Mode, Right, Rights
 from console.core.errors import ConsoleError
 from console.core.happening import Happening
 from console.core.notices import Level, NoticeAction, NoticeBoard
@@ -49,7 +49,11 @@ class Operation:
     ("Revoke"), `question` the dialog's title, `consequence` the sentence in it (plain text). `run` does
     it and returns the outcome in words ("Revoked on 2 workers"); it raises `ConsoleError`.
     `broker` is False for what happens on this machine only (the local stack), which no connection's
-    mode forbids. `undo` reverts it and becomes the notice's button.
+    mode forbids. `writes` is False for a question that leaves everything as it was: a read-only connection
+    may ask it. `recipe` marks the one thing that a connection for support may do. `needs` are the rights
+    without which the broker or the database would refuse. `type_name` is what must be typed on Production
+    before something destructive; empty means the connection's name. `undo` reverts it and becomes the
+    notice's button.
     """
 
     name: str
@@ -61,6 +65,10 @@ class Operation:
     consequence: str = ""
     changes: frozenset[Subject] = field(default_factory=frozenset)
     broker: bool = True
+    writes: bool = True
+    recipe: bool = False
+    needs: tuple[Right, ...] = ()
+    type_name: str = ""
     quiet: bool = False
     undo: Callable[[], None] | None = None
 
@@ -91,12 +99,14 @@ class OperationRunner:
         clock: Clock,
         connection: Callable[[], ConnectionInfo | None],
         who: str,
+        rights: Callable[[], Rights] = dict,
     ) -> None:
         self._activity = activity
         self._notices = notices
         self._clock = clock
         self._connection = connection
         self._who = who
+        self._rights = rights
         self.confirm: Confirm | None = None
         self.changed: Happening[frozenset[Subject]] = Happening()
 
@@ -107,9 +117,12 @@ class OperationRunner:
         connection = self._connection()
         if connection is None:
             return "No connection is open"
-        if connection.mode is Mode.READ_ONLY:
+        if connection.mode is Mode.READ_ONLY and operation.writes:
             return f"{connection.name} is read only"
-        return None
+        if connection.mode is Mode.SUPPORT and not operation.recipe:
+            return f"{connection.name} is for resending by recipe only"
+        rights = self._rights()
+        return next((rights[right] for right in operation.needs if right in rights), None)
 
     async def run(self, operation: Operation) -> bool:
         """Do `operation`. True when it succeeded; a refusal or a failure is told in a notice."""

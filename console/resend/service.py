@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from console.broker.session import Session
 from console.core.clock import Clock
-from console.core.connection import LinkStatus
+from console.core.connection import LinkStatus, Right
 from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
 from console.core.notices import Level, NoticeBoard
@@ -95,6 +95,8 @@ class ResendService:
             danger=Danger.SAFE,
             run=run,
             changes=frozenset({Subject.TASKS}),
+            recipe=True,
+            needs=(Right.SEND_TASKS,),
             quiet=True,  # the outcome is what a person waits for; it is told when it is known
         )
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from console.broker.database import DatabaseAddress
 from console.broker.session import Session
 from console.core.clock import Clock
+from console.core.connection import Right
 from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
 from console.core.notices import NoticeBoard
@@ -267,6 +268,7 @@ class ScheduleService:
             verb=word,
             run=lambda: self._in_turn(lambda: self._switch(ids, enabled=enabled)),
             changes=frozenset({Subject.SCHEDULES}),
+            needs=(Right.CHANGE_SCHEDULES,),
             undo=self.start_undo,
         )
 
@@ -327,6 +329,7 @@ class ScheduleService:
             verb="Undo",
             run=lambda: self._in_turn(lambda: self._undo(switched)),
             changes=frozenset({Subject.SCHEDULES}),
+            needs=(Right.CHANGE_SCHEDULES,),
         )
 
     def start_undo(self) -> None:
@@ -385,6 +388,7 @@ class ScheduleService:
             consequence=run_consequence(schedule, queue),
             run=lambda: self._run(session, broker, schedule, queue),
             changes=frozenset({Subject.TASKS, Subject.QUEUES}),
+            needs=(Right.SEND_TASKS,),
         )
 
     async def _run(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from console.broker.session import Session
 from console.core.clock import Clock
-from console.core.connection import Environment, LinkStatus
+from console.core.connection import Environment, LinkStatus, Right
 from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
 from console.core.operations import Danger, Operation, Subject
@@ -218,6 +218,7 @@ class TasksService:
             consequence=_revoke_consequence(row),
             run=lambda: self._revoke(row.id, terminate=False),
             changes=frozenset({Subject.TASKS, Subject.WORKERS}),
+            needs=(Right.ASK_WORKERS,),
         )
 
     def terminate(self, row: TaskRow) -> Operation:
@@ -234,6 +235,7 @@ class TasksService:
             ),
             run=lambda: self._revoke(row.id, terminate=True),
             changes=frozenset({Subject.TASKS, Subject.WORKERS}),
+            needs=(Right.ASK_WORKERS,),
         )
 
     def send(self, request: SendRequest, *, sent: Callable[[str], None]) -> Operation:
@@ -258,6 +260,7 @@ class TasksService:
             consequence="A worker runs it as soon as one takes it; that cannot be undone.",
             run=run,
             changes=frozenset({Subject.TASKS, Subject.QUEUES}),
+            needs=(Right.SEND_TASKS,),
         )
 
     async def _revoke(self, task_id: str, *, terminate: bool) -> str:

@@ -34,9 +34,14 @@ class ConfirmWithDialog:
             verb=operation.verb or operation.name,
             danger=destructive,
             reason=destructive or production,
-            type_to_confirm=operation.target if destructive and production else None,
+            type_to_confirm=_word(operation, connection) if destructive and production else None,
             production=production,
         )
         if not await dialog.ask():
             return None
         return Confirmation(dialog.reason)
+
+
+def _word(operation: Operation, connection: ConnectionInfo | None) -> str | None:
+    """What must be typed: the name of what is lost when it has a short one, else that of the place."""
+    return operation.type_name or (connection.name if connection is not None else None)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QWidget
 
-from console.core.connection import Environment, LinkState
-from console.widgets.badge import EnvironmentBadge, StateLabel
+from console.core.connection import Environment, LinkState, Mode
+from console.widgets.badge import Badge, EnvironmentBadge, StateLabel, Tone
 from console.widgets.icons import draw_icon, logo_pixmap
 from console.widgets.label import Text
 from console.widgets.paint import draw_box, draw_text, text_width
@@ -19,6 +21,8 @@ from console.widgets.style import ask_for_ring
 from console.widgets.theme import repaint_on_change, theme
 
 HEIGHT = 44
+COUNT_MS = 200
+MODE_ICONS = {Mode.FULL: None, Mode.SUPPORT: "redo-2", Mode.READ_ONLY: "lock"}
 DOTS = {
     Environment.DEVELOPMENT: "st_started",
     Environment.STAGING: "ch_retrying",
@@ -28,22 +32,25 @@ DOTS = {
 
 @dataclass(frozen=True, slots=True)
 class BarState:
-    """Everything the bar shows."""
+    """Everything the bar shows. `retry_at` is when the line is tried again, while it is down."""
 
-    connections: tuple[tuple[str, str, Environment], ...]  # id, name, environment
+    connections: tuple[tuple[str, str, Environment, str], ...]  # id, name, environment, token of its dot
     chosen: str
     environment: Environment
     state: LinkState
     latency_ms: float | None
     connected_or_trying: bool
+    mode: Mode = Mode.FULL
+    retry_at: datetime | None = None
 
 
 class ConnectionBar(QWidget):
-    """Emits `connection_chosen(id)`, `connect_pressed`, `disconnect_pressed` and `palette_asked`."""
+    """Emits `connection_chosen(id)`, what was pressed, and `palette_asked`."""
 
     connection_chosen = Signal(str)
     connect_pressed = Signal()
     disconnect_pressed = Signal()
+    retry_pressed = Signal()
     palette_asked = Signal()
 
     def __init__(self, menu: QMenu, parent: QWidget | None = None) -> None:
@@ -56,7 +63,17 @@ class ConnectionBar(QWidget):
         self._chooser.chosen.connect(self.connection_chosen)
         self._badge = EnvironmentBadge(Environment.DEVELOPMENT.value)
         self._state = StateLabel(LinkState.DISCONNECTED.value)
+        self._mode = Badge("")
+        self._mode.hide()
         self._latency = Text("", role="label", tone="muted")
+        self._retry_at: datetime | None = None
+        self._countdown = QTimer(self)
+        self._countdown.setInterval(COUNT_MS)
+        self._countdown.timeout.connect(self._count_down)
+        self._retry = _BarButton("Try now")
+        self._retry.setToolTip("Do not wait for the next try")
+        self._retry.clicked.connect(self.retry_pressed)
+        self._retry.hide()
         self._palette = _PaletteButton()
         self._palette.clicked.connect(self.palette_asked)
         self._button = _BarButton("Connect")
@@ -68,8 +85,10 @@ class ConnectionBar(QWidget):
         layout.addSpacing(2)
         layout.addWidget(self._chooser)
         layout.addWidget(self._badge)
+        layout.addWidget(self._mode)
         layout.addWidget(self._state)
         layout.addWidget(self._latency)
+        layout.addWidget(self._retry)
         layout.addStretch(1)
         layout.addWidget(self._palette, 1000)  # takes what there is up to its greatest width
         layout.addWidget(self._button)
@@ -82,14 +101,29 @@ class ConnectionBar(QWidget):
         self._badge.set_environment(state.environment.value, on_red=self._on_red)
         self._state.set_state(state.state.value, ink="on_accent" if self._on_red else None)
         self._state.setToolTip(f"Connection state: {state.state.value}")
+        tone: Tone = "production-inverse" if self._on_red else "neutral"
+        self._mode.set(state.mode.value, tone=tone, icon=MODE_ICONS[state.mode])
+        self._mode.setVisible(state.mode is not Mode.FULL)
+        self._retry_at = state.retry_at
         latency = "" if state.latency_ms is None else f"{max(1, round(state.latency_ms)):,} ms"
         self._latency.set_text(latency)
         self._latency.set_tone("on_accent" if self._on_red else "muted")
+        self._retry.setVisible(state.retry_at is not None)
+        if state.retry_at is None:
+            self._countdown.stop()
+        else:
+            self._count_down()
+            self._countdown.start()
         self._button.set_word("Disconnect" if self._open else "Connect")
-        for widget in (self._brand, self._chooser, self._palette, self._button):
+        for widget in (self._brand, self._chooser, self._palette, self._button, self._retry):
             widget.on_red = self._on_red
             widget.update()
         self.update()
+
+    def _count_down(self) -> None:
+        if self._retry_at is not None:
+            left_s = max(0.0, (self._retry_at - datetime.now(UTC)).total_seconds())
+            self._latency.set_text(f"again in {math.ceil(left_s)} s" if left_s else "trying")
 
     def _pressed(self) -> None:
         (self.disconnect_pressed if self._open else self.connect_pressed).emit()
@@ -168,7 +202,7 @@ class _Chooser(PlainButton):
         super().__init__()
         self.on_red = False
         self._dot = DOTS[Environment.DEVELOPMENT]
-        self._connections: Sequence[tuple[str, str, Environment]] = ()
+        self._connections: Sequence[tuple[str, str, Environment, str]] = ()
         self._current = ""
         self._menu = QMenu(self)
         self._menu.setAccessibleName("Connection")
@@ -180,11 +214,13 @@ class _Chooser(PlainButton):
         self.clicked.connect(self._open)
         repaint_on_change(self)
 
-    def show_connections(self, connections: Sequence[tuple[str, str, Environment]], current: str) -> None:
+    def show_connections(
+        self, connections: Sequence[tuple[str, str, Environment, str]], current: str
+    ) -> None:
         self._connections, self._current = connections, current
-        for key, name, environment in connections:
+        for key, name, environment, dot in connections:
             if key == current:
-                self._dot = DOTS[environment]
+                self._dot = dot or DOTS[environment]
                 self.setText(name)
                 self.setAccessibleDescription(name)
                 self.setToolTip(name)
@@ -192,8 +228,8 @@ class _Chooser(PlainButton):
 
     def _open(self) -> None:
         self._menu.clear()
-        for key, name, environment in self._connections:
-            action = self._menu.addAction(name)
+        for key, name, environment, dot in self._connections:
+            action = self._menu.addAction(_dot_icon(dot or DOTS[environment]), name)
             action.setCheckable(True)
             action.setChecked(key == self._current)
             action.setToolTip(environment.value)
@@ -221,6 +257,15 @@ class _Chooser(PlainButton):
         arrow = ink if self.on_red else look.color("muted")
         draw_icon(painter, "chevron-down", arrow, x=rect.width() - 23, y=7)
         painter.end()
+
+
+def _dot_icon(token: str) -> QIcon:
+    picture = QPixmap(16, 16)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    draw_box(painter, QRectF(4, 4, 8, 8), fill=theme().color(token), radius=4)
+    painter.end()
+    return QIcon(picture)
 
 
 class _PaletteButton(PlainButton):

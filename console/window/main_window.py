@@ -66,6 +66,7 @@ class MainWindow(QMainWindow):
         self._noun = ""
         self._query_waiting = ""
         self._chosen = ""
+        self._allowed: frozenset[str] | None = None
         self.commands: Callable[[], list[Command]] = list
         self.menu = QMenu(self)
         self.bar = ConnectionBar(self.menu)
@@ -143,9 +144,21 @@ class MainWindow(QMainWindow):
     def noun(self) -> str:
         return self._noun
 
+    def allow_pages(self, nouns: frozenset[str] | None, *, otherwise: str = "") -> None:
+        """Only these pages may be seen (None: all); whoever is on another goes to `otherwise`."""
+        if nouns == self._allowed:
+            return
+        self._allowed = nouns
+        self.sidebar.allow(nouns)
+        if nouns is not None and self._noun not in nouns:
+            self.show_page(otherwise)
+
+    def _may_see(self, noun: str) -> bool:
+        return self._allowed is None or noun in self._allowed
+
     def show_page(self, noun: str) -> None:
         """Go to a page; one that is not there yet is shown as soon as it is."""
-        if noun == self._noun:
+        if noun == self._noun or not self._may_see(noun):
             return
         self._leave_sheet()
         leaving = self._pages.get(self._noun)
@@ -207,7 +220,7 @@ class MainWindow(QMainWindow):
     # What stands around them
 
     def show_bar(self, state: BarState) -> None:
-        name = next((name for key, name, _environment in state.connections if key == state.chosen), "")
+        name = next((name for key, name, _environment, _dot in state.connections if key == state.chosen), "")
         title = f"{name} - Celery Console" if name else "Celery Console"
         if title != self.windowTitle():
             self.setWindowTitle(title)
@@ -272,6 +285,7 @@ class MainWindow(QMainWindow):
         go_to = [
             Command(f"Go to {item.title}", partial(self.show_page, item.noun), f"Ctrl+{number}")
             for number, item in enumerate(NAV, 1)
+            if self._may_see(item.noun)
         ]
         page = self._pages.get(self._noun)
         mine = [*go_to, Command("Keyboard", self.open_keyboard, "F1"), Command("Refresh", self.refresh, "F5")]

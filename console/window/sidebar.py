@@ -99,6 +99,10 @@ class Sidebar(QWidget):
         """What stands behind a page's word; a tone of "" is plain muted text."""
         self._list.set_badge(noun, text, tone)
 
+    def allow(self, nouns: frozenset[str] | None) -> None:
+        """Show these pages only; None shows all."""
+        self._list.allow(nouns)
+
     def take_focus(self) -> None:
         """Hold the keyboard at the start, without a ring before anybody has pressed a key."""
         self._list.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -175,6 +179,10 @@ class _NavList(QListWidget):
     def select(self, noun: str) -> None:
         if noun in self._rows:
             self.setCurrentItem(self._rows[noun])
+
+    def allow(self, nouns: frozenset[str] | None) -> None:
+        for noun, row in self._rows.items():
+            row.setHidden(nouns is not None and noun not in nouns)
 
     def set_badge(self, noun: str, text: str, tone: str) -> None:
         row = self._rows.get(noun)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from console.core.connection import Right
 from console.core.errors import Cause, ConsoleError
 from console.core.operations import Danger, Operation, Subject
 from console.workers.inspection import Ask
@@ -49,7 +50,14 @@ class WorkerOperations:
             reply = await self._answer(hostname, "ping")
             return f"{hostname} answered in {reply.took_s * 1000:.0f} ms"
 
-        return Operation(name="Ping worker", target=hostname, danger=Danger.SAFE, run=run)
+        return Operation(
+            name="Ping worker",
+            target=hostname,
+            danger=Danger.SAFE,
+            run=run,
+            writes=False,
+            needs=(Right.ASK_WORKERS,),
+        )
 
     def grow(self, hostname: str) -> Operation:
         """One more place in the pool."""
@@ -80,6 +88,7 @@ class WorkerOperations:
             danger=Danger.SAFE,
             run=run,
             changes=frozenset({Subject.WORKERS}),
+            needs=(Right.ASK_WORKERS,),
         )
 
     def shut_down(self, hostname: str) -> Operation:
@@ -100,6 +109,7 @@ class WorkerOperations:
             consequence=f"{finishes} The console cannot start it again.",
             run=lambda: self._shut_down(hostname),
             changes=frozenset({Subject.WORKERS, Subject.QUEUES}),
+            needs=(Right.ASK_WORKERS,),
         )
 
     async def _shut_down(self, hostname: str) -> str:
@@ -137,7 +147,12 @@ class WorkerOperations:
             return f"{hostname} runs {_tasks(after)} at once (before: {'–' if before is None else before})"
 
         return Operation(
-            name=name, target=hostname, danger=Danger.SAFE, run=run, changes=frozenset({Subject.WORKERS})
+            name=name,
+            target=hostname,
+            danger=Danger.SAFE,
+            run=run,
+            changes=frozenset({Subject.WORKERS}),
+            needs=(Right.ASK_WORKERS,),
         )
 
     async def _places(self, hostname: str) -> int | None:

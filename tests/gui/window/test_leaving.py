@@ -94,7 +94,7 @@ def test_connect_leads_to_the_stack_while_it_is_down(window: MainWindow, qtbot: 
     window.commands = lambda: [Command("Start local stack", lambda: None, enabled=lambda: down[0])]
     window.show_bar(
         BarState(
-            connections=((LOCAL_STACK_ID, "Local stack", Environment.DEVELOPMENT),),
+            connections=((LOCAL_STACK_ID, "Local stack", Environment.DEVELOPMENT, ""),),
             chosen=LOCAL_STACK_ID,
             environment=Environment.DEVELOPMENT,
             state=LinkState.DISCONNECTED,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from PySide6.QtCore import Qt
@@ -12,7 +13,7 @@ from PySide6.QtWidgets import QApplication, QLabel, QListWidget, QWidget
 from pytestqt.qtbot import QtBot
 
 from console.core.commands import Command
-from console.core.connection import Environment, LinkState
+from console.core.connection import Environment, LinkState, Mode
 from console.core.notices import Level, Notice, NoticeAction
 from console.widgets.page import Page
 from console.widgets.theme import theme
@@ -67,7 +68,7 @@ def window(qapp: QApplication, qtbot: QtBot, did: list[str]) -> MainWindow:
 
 def bar(environment: Environment, state: LinkState = LinkState.CONNECTED) -> BarState:
     return BarState(
-        connections=(("a", "Local stack", Environment.DEVELOPMENT), ("b", "Shop", environment)),
+        connections=(("a", "Local stack", Environment.DEVELOPMENT, ""), ("b", "Shop", environment, "")),
         chosen="b",
         environment=environment,
         state=state,
@@ -226,3 +227,36 @@ def test_both_themes_paint_the_shell(window: MainWindow, qapp: QApplication, sch
     image = window.grab().toImage()
     assert image.pixelColor(600, 400).name() == theme().color("bg").name()
     theme().apply(qapp, scheme="light")
+
+
+def test_while_reconnecting_the_bar_counts_down_and_offers_to_try_now(
+    window: MainWindow, qtbot: QtBot
+) -> None:
+    at = datetime.now(UTC) + timedelta(seconds=2.5)
+    window.show_bar(replace(bar(Environment.STAGING, LinkState.RECONNECTING), latency_ms=None, retry_at=at))
+    assert named(window.bar, "again in 3 s")
+    qtbot.waitUntil(lambda: bool(named(window.bar, "again in 2 s")))
+    with qtbot.waitSignal(window.bar.retry_pressed):
+        QTest.mouseClick(named(window.bar, "Try now")[0], Qt.MouseButton.LeftButton)
+    window.show_bar(bar(Environment.STAGING))
+    assert not named(window.bar, "Try now")
+    assert named(window.bar, "12 ms")
+
+
+def test_the_bar_says_what_may_be_done_when_it_is_not_everything(window: MainWindow) -> None:
+    window.show_bar(replace(bar(Environment.PRODUCTION), mode=Mode.READ_ONLY))
+    assert named(window.bar, "Read only")
+    window.show_bar(bar(Environment.PRODUCTION))
+    assert not named(window.bar, "Read only")
+
+
+def test_a_connection_for_support_shows_its_pages_only(window: MainWindow) -> None:
+    window.allow_pages(frozenset({"resend", "tasks", "activity"}), otherwise="resend")
+    assert window.noun == "resend"
+    window.show_page("workers")
+    assert window.noun == "resend"
+    window.show_page("tasks")
+    assert window.noun == "tasks"
+    window.allow_pages(None)
+    window.show_page("workers")
+    assert window.noun == "workers"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from console.core.activity import ActivityEntry, Outcome
 from console.core.clock import SystemClock
-from console.core.connection import ConnectionInfo, Environment, Mode
+from console.core.connection import ConnectionInfo, Environment, Mode, Right
 from console.core.errors import ConsoleError
 from console.core.notices import Level, NoticeBoard
 from console.core.operations import Confirmation, Danger, Operation, OperationRunner, Subject
@@ -39,7 +41,9 @@ class Setup:
             clock=SystemClock(),
             connection=lambda: self.info,
             who="asha",
+            rights=lambda: self.rights,
         )
+        self.rights: dict[Right, str] = {}
         self.asked: list[Operation] = []
         self.answer: Confirmation | None = Confirmation("because")
         self.runner.confirm = self._confirm
@@ -97,6 +101,30 @@ async def test_a_read_only_connection_refuses() -> None:
     assert not await setup.runner.run(setup.operation())
     assert setup.ran == 0
     assert "read only" in setup.notices.notices[-1].detail
+
+
+async def test_a_read_only_connection_may_be_asked_what_changes_nothing() -> None:
+    setup = Setup(mode=Mode.READ_ONLY)
+    assert await setup.runner.run(replace(setup.operation(), writes=False))
+
+
+async def test_a_connection_for_support_sends_by_recipe_only() -> None:
+    setup = Setup(mode=Mode.SUPPORT)
+    refusal = setup.runner.refusal(setup.operation())
+    assert refusal is not None
+    assert "resending by recipe only" in refusal
+    assert not await setup.runner.run(setup.operation())
+    assert await setup.runner.run(replace(setup.operation(), recipe=True))
+
+
+async def test_what_the_broker_would_refuse_is_said_before() -> None:
+    setup = Setup()
+    wants = replace(setup.operation(), needs=(Right.ASK_WORKERS,))
+    assert setup.runner.refusal(wants) is None
+    setup.rights[Right.ASK_WORKERS] = "The broker user may not ask workers"
+    assert setup.runner.refusal(wants) == "The broker user may not ask workers"
+    assert not await setup.runner.run(wants)
+    assert setup.ran == 0
 
 
 async def test_what_cannot_be_recorded_is_not_done() -> None:
