@@ -256,15 +256,20 @@ class _Fields:
         value = self.values.get(name)
         said = value if isinstance(value, dict) else {}
         query = dict(parse_qsl(urls[0].url.partition("?")[2])) if urls else {}
+        is_asked = any(key.startswith("ssl_") for key in query)
+        if not (value or is_asked or (urls and urls[0].url.startswith(("rediss://", "amqps://")))):
+            return None
+        if (value and not isinstance(value, (bool, dict))) or said.keys() == {"type"}:
+            self._say(name, value, "a dict")
         said = {key.removeprefix("ssl_"): one for key, one in (query | said).items()}
-        if not (value is True or said.keys() & {"ca_certs", "certfile", "keyfile", "cert_reqs"}):
-            self._say(name, value if not isinstance(value, (bool, dict)) else None, "a dict")
-            if not (urls and urls[0].url.startswith(("rediss://", "amqps://"))):
-                return None
         fields = _Fields(said, self.notes)
         required = fields.text("cert_reqs").lower().removeprefix("cert_")
         if required in ("none", "0"):
             self.notes.append(f"{name}: the project does not verify the certificate of the server")
+        if said.get("check_hostname") in (False, "false", "False"):
+            self.notes.append(
+                f"{name}: the project does not look at the name in the certificate; the console does"
+            )
         if said.get("keyfile_password") or said.get("password"):
             self.notes.append(f"{name}: the passphrase of the key is not taken over")
         return TlsOptions(

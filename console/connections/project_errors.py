@@ -111,9 +111,9 @@ def _no_module(module: str, detail: str, candidate: Candidate, interpreter: Path
             cause=Cause.NOT_FOUND,
         )
     return ConsoleError(
-        f"{module} is not installed for {interpreter}",
+        f"The project needs {module}, which {interpreter} does not find",
         detail=detail,
-        remedy="Choose the interpreter that runs the project.",
+        remedy="Choose the interpreter that runs the project, or the folder in which it is started.",
         cause=Cause.NOT_FOUND,
     )
 
@@ -161,7 +161,8 @@ def without(text: str, known: Collection[str]) -> str:
     for secret in sorted(known, key=len, reverse=True):
         if len(secret) >= _MIN_SECRET:
             text = text.replace(secret, MASK)
-    return _SAID.sub(lambda match: match.group(1) + MASK, redact(text))
+    # First by their names: a registered secret may be the word `password` itself.
+    return redact(_SAID.sub(lambda match: match.group(1) + MASK, text))
 
 
 def literal_secrets(source: str) -> set[str]:

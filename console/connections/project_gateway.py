@@ -264,8 +264,12 @@ def _descendants(pid: int) -> list[psutil.Process]:
 
 def _plain_secrets(candidate: Candidate) -> set[str]:
     """The secrets that stand in plain text beside the file that was read."""
+    module = candidate.module.replace(".", "/")
+    places = [candidate.found_in.parent]
+    for root in (candidate.root, candidate.root / "src"):
+        places += [root / module, (root / module).parent]
     found: set[str] = set()
-    for file in sorted(candidate.found_in.parent.glob("*.py"))[:100]:
+    for file in sorted({file for place in places for file in place.glob("*.py")})[:100]:
         with contextlib.suppress(OSError):
             if file.stat().st_size <= FILE_BYTES_AT_MOST:
                 found |= literal_secrets(file.read_text(encoding="utf-8", errors="replace"))

@@ -167,6 +167,9 @@ def celery_values(read: Callable[[str], Any], notes: list[str]) -> dict[str, Any
 def app_values(app: Any, notes: list[str]) -> dict[str, Any]:
     """The settings of a Celery app, as its workers have them."""
     conf = app.conf
+    conf.get(
+        "task_default_queue"
+    )  # what is configured is read now: a mistake in it is not one of a single value
 
     def read(name: str) -> Any:
         # These are properties: the environment's CELERY_BROKER_URL goes before what is configured.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -130,11 +131,32 @@ def readers() -> list[psutil.Process]:
     return found
 
 
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def until(condition: Callable[[], bool], *, what: str) -> None:
     deadline = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen"
         time.sleep(0.01)
+
+
+def in_a_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    came: list[object] = []
+
+    def run() -> None:
+        try:
+            came.append(work())
+        except ConsoleError as error:
+            came.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, came
 
 
 @pytest.fixture(autouse=True)
@@ -296,7 +318,7 @@ app = Celery("x"); connect("mark-er/7#q")
 def test_a_syntax_error_and_a_missing_module(tmp_path: Path) -> None:
     assert "tasks.py:2" in failure(app_in(write(tmp_path, tasks="PASSWORD = 'mark-er/7#q'\ndef (\n"))).detail
     error = failure(app_in(write(tmp_path, tasks="import no_such_library")))
-    assert error.title == f"no_such_library is not installed for {PYTHON}"
+    assert error.title == f"The project needs no_such_library, which {PYTHON} does not find"
     assert failure(app_in(tmp_path, "nowhere")).title == f"There is no module nowhere in {tmp_path}"
     assert "no Celery app" in failure(app_in(write(tmp_path, tasks="x = 1"))).title
 
@@ -304,6 +326,37 @@ def test_a_syntax_error_and_a_missing_module(tmp_path: Path) -> None:
 def test_settings_that_are_not_configured(tmp_path: Path) -> None:
     text = "from django.conf import settings\nfrom celery import Celery\napp = Celery(settings.NAME)\n"
     assert "which Django settings" in failure(app_in(write(tmp_path, tasks=text))).title
+
+
+def test_a_configuration_that_cannot_be_loaded(tmp_path: Path) -> None:
+    text = "from celery import Celery\napp = Celery('x')\napp.config_from_object('celeryconfig')\n"
+    candidate = app_in(write(tmp_path, tasks=text))
+    assert "needs celeryconfig" in failure(candidate).title
+    write(
+        tmp_path,
+        celeryconfig="broker_url = 'redis://h/1'\nBROKER_USE_SSL = True\nCELERY_TASK_SERIALIZER = 'json'\n",
+    )
+    assert failure(candidate).title == "tasks cannot be imported"
+
+
+def test_values_that_are_no_json(tmp_path: Path) -> None:
+    text = (
+        APP
+        + """
+import ssl
+class Dsn:
+    def __repr__(self): return "mark-er/7#q"
+app.conf.broker_use_ssl = ssl.create_default_context()
+app.conf.beat_scheduler = Dsn
+app.conf.result_backend = Dsn()
+"""
+    )
+    taken = read(app_in(write(tmp_path, tasks=text)))
+    assert taken.broker_tls == TlsOptions()
+    assert taken.beat_scheduler == "tasks:Dsn"
+    assert taken.result_backend.url == ""
+    assert "broker_use_ssl is not a dict, but SSLContext" in " ".join(taken.notes)
+    assert SECRET not in printable(taken)
 
 
 def test_a_project_that_exits(tmp_path: Path) -> None:
@@ -348,13 +401,15 @@ while len([name for name in os.listdir(".") if name.startswith("pid-")]) < 3: ti
 @pytest.mark.parametrize("hangs", [False, True])
 def test_what_a_project_forks_is_ended_with_it(tmp_path: Path, hangs: bool) -> None:
     candidate = app_in(write(tmp_path, tasks=FORKING + ("time.sleep(600)" if hangs else APP)))
+    stop = threading.Event()
+    thread, came = in_a_thread(lambda: read_project(tmp_path, PYTHON, candidate, stop=stop))
+    until(lambda: len(list(tmp_path.glob("pid-*"))) == 3, what="forking")
     if hangs:
-        failure(candidate, timeout_s=2.0)
-    else:
-        assert read(candidate).default_queue == "main"
+        stop.set()
+    thread.join(WAIT_S)
+    assert isinstance(came[0], ConsoleError if hangs else ProjectSettings)
     pids = [int(file.name.removeprefix("pid-")) for file in tmp_path.glob("pid-*")]
-    assert len(pids) == 3
-    until(lambda: not any(psutil.pid_exists(pid) for pid in pids), what="the end of what was forked")
+    until(lambda: not any(map(runs, pids)), what="the end of what was forked")
 
 
 def test_a_copy_that_a_project_forks_does_not_answer(tmp_path: Path) -> None:
@@ -365,20 +420,6 @@ WAITING = """
 import os, time
 while not os.path.exists("go"): time.sleep(0.01)
 """
-
-
-def in_a_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
-    came: list[object] = []
-
-    def run() -> None:
-        try:
-            came.append(work())
-        except ConsoleError as error:
-            came.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, came
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
@@ -404,6 +445,21 @@ def test_stopping_ends_the_reading(tmp_path: Path) -> None:
     stop.set()
     thread.join(WAIT_S)
     assert "was stopped" in str(came[0])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
+def test_a_console_that_is_killed_leaves_no_reading_behind(tmp_path: Path) -> None:
+    write(tmp_path, tasks="import os\nopen(f'pid-{os.getpid()}', 'w').close()\n" + WAITING)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tests.integration.connections.test_project_reading import app_in, read\n"
+        "read(app_in(Path(sys.argv[1])))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) as console:
+        until(lambda: bool(list(tmp_path.glob("pid-*"))), what="the start")
+        console.kill()
+    (pid,) = (int(file.name.removeprefix("pid-")) for file in tmp_path.glob("pid-*"))
+    until(lambda: not runs(pid), what="the end of the reading")
 
 
 def test_a_variable_that_is_set_reaches_the_project_and_its_value_no_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,18 @@ from console.connections.project import (
     project_settings,
     project_url,
 )
+from console.core import redaction
 
 ROOT = Path("/srv/shop")
 APP = Candidate(CandidateKind.CELERY, "shop.celery", ROOT / "shop/celery.py", ROOT)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def generated_secrets_are_forgotten() -> Iterator[None]:
+    """What Hypothesis makes up would be taken out of the texts of every later test."""
+    before = set(redaction._known)
+    yield
+    redaction._known.intersection_update(before)
 
 
 def read(**parts: Any) -> ProjectSettings:
