@@ -91,6 +91,8 @@ def make_celery_app(address: BrokerAddress) -> Celery:
         task_serializer="json",
         task_send_sent_event=True,
         result_backend="disabled://",
+        # A reply queue that expires costs kombu a Lua script, which a narrow ACL forbids; ours are deleted.
+        control_queue_expires=None,
         enable_utc=True,
     )
     return app
