@@ -30,7 +30,7 @@ class CheckStep:
 
     - `says`: one line of what was seen ("port 6380 answers"), or why the step was skipped.
     - `took_s`: seconds, None as long as it has not ended and for one that was skipped.
-    - `error`: of one that failed, cause and remedy in words; of a warning, the same where there is more to say.
+    - `error`: of one that failed, cause and remedy in words; of a warning, where there is more to say.
     - `command`: what an administrator runs to mend it, without any password; empty for nothing.
     """
 
@@ -44,7 +44,7 @@ class CheckStep:
 
 
 def all_passed(steps: tuple[CheckStep, ...]) -> bool:
-    """Whether nothing failed; a warning is no failure, a step that could not be taken for a reason neither."""
+    """Whether nothing failed: neither a warning nor a step that was skipped is a failure."""
     return all(step.state.ended and step.state is not StepState.FAILED for step in steps)
 
 
