@@ -28,7 +28,7 @@ from console.core.redaction import Secret
 PYTHON = Path(sys.executable)
 ROOT = Path(__file__).parents[3]
 SECRET = "mark-er/7#q"
-WAIT_S = 15.0
+WAIT_S = 30.0
 
 APP = """
 from celery import Celery
@@ -131,6 +131,11 @@ def readers() -> list[psutil.Process]:
     return found
 
 
+def open_files() -> int:
+    process = psutil.Process()
+    return process.num_fds() if sys.platform != "win32" else 0
+
+
 def runs(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -161,9 +166,11 @@ def in_a_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[obje
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(caplog: pytest.LogCaptureFixture) -> object:
-    """No process and no thread of a reading stays; no log has the marker."""
+    """No process, thread or pipe of a reading stays; no log has the marker."""
     caplog.set_level(logging.DEBUG)
+    before = open_files()
     yield
+    assert open_files() <= before
     assert readers() == []
     until(lambda: not [one for one in threading.enumerate() if one.name == "project-reader"], what="an end")
     assert SECRET not in caplog.text
@@ -203,6 +210,14 @@ def test_a_django_project(tmp_path: Path, name: str) -> None:
     assert taken.uses_django_celery_results
     assert taken.beat_scheduler.endswith("DatabaseScheduler")
     assert SECRET not in printable(taken) + repr(taken)
+
+
+def test_a_router_that_cannot_be_asked(tmp_path: Path) -> None:
+    settings = SETTINGS.replace("shop.routers.", "shop.nowhere.")
+    taken = read(settings_in(django_project(tmp_path, settings)))
+    assert taken.schedules is not None
+    assert taken.schedules.alias == "beat"  # the only other one
+    assert "DATABASE_ROUTERS cannot be asked" in " ".join(taken.notes)
 
 
 def test_django_settings_without_an_app_and_with_old_names(tmp_path: Path) -> None:
