@@ -122,7 +122,7 @@ class PostgresServer:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    *_ends_with_us(),
+                    *ends_with_us(),
                     str(program("postgres")),
                     "-D",
                     str(self.folder / "data"),
@@ -160,10 +160,10 @@ class PostgresServer:
             process.wait(STOP_S)
 
 
-def _ends_with_us() -> tuple[str, ...]:
-    """Where Linux can: a test run that is killed takes its server along."""
+def ends_with_us(by: str = "INT") -> tuple[str, ...]:
+    """What to put before a command, where Linux can: a test run that is killed takes its server along."""
     setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "INT") if setpriv is not None else ()
+    return (setpriv, "--pdeathsig", by) if setpriv is not None else ()
 
 
 def _environment() -> dict[str, str]:
