@@ -14,6 +14,10 @@ from console.broker.tls import tls_error
 from console.core.errors import Cause, ConsoleError
 
 
+class LoginRefused(ConsoleError):  # noqa: N818
+    """The broker does not accept this user and password: typing the password again may help."""
+
+
 @contextmanager
 def broker_errors(address: BrokerAddress) -> Iterator[None]:
     """Inside it, whatever the line to a broker raises becomes a `ConsoleError`; bugs stay what they are."""
@@ -111,7 +115,7 @@ def redis_error(error: redis.RedisError, address: BrokerAddress) -> ConsoleError
 
 
 def refused_login(address: BrokerAddress) -> ConsoleError:
-    return ConsoleError(
+    return LoginRefused(
         "Broker refused the login",
         detail=f"{address.shown} does not accept this user and password.",
         remedy="Check the user and the password of the connection.",

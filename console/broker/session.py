@@ -7,10 +7,13 @@ and do their blocking work on its lanes; none of them opens a connection of its 
 from __future__ import annotations
 
 import contextlib
+import queue
 import threading
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import redis
 
@@ -19,7 +22,7 @@ from console.broker.database import DatabaseAddress
 from console.broker.ping import BrokerPing, make_ping
 from console.broker.redis_client import make_redis_client
 from console.core.clock import Clock
-from console.core.connection import ConnectionInfo, LinkState, LinkStatus
+from console.core.connection import ConnectionInfo, LinkState, LinkStatus, Rights
 from console.core.errors import ConsoleError
 from console.core.happening import Happening
 from console.core.lanes import Lane
@@ -30,8 +33,22 @@ if TYPE_CHECKING:
 # Any consumer of kombu's hands back what others hold for longer than ITS timeout, whoever's message it is;
 # the console must never do that, or a worker with a longer timeout runs its task twice.
 NEVER_RESTORE_S = 10**9
-# Connecting, TLS and the login may each take the connection's timeout before the ping does.
+# kombu gives connecting, the login and each answer of AMQP the connection's timeout anew.
 LINK_STEPS = 4
+NO_RIGHTS_MISSING: Rights = MappingProxyType({})
+
+
+class Tunnel(Protocol):
+    """A way through a jump host that the session closes at its end."""
+
+    @property
+    def failure(self) -> ConsoleError | None:
+        """Why the last client was turned away; None once one was served again."""
+        ...
+
+    def close(self) -> None:
+        """Blocking, bounded; twice does no harm."""
+        ...
 
 
 class Session:
@@ -44,6 +61,9 @@ class Session:
     - `history_file`: where the collector of this connection writes.
     - `queue_names`: queues that a person has named beside those that the broker tells of.
     - `results`: the result backend as a person has named it, or None for "as the workers say".
+    - `schedules_problem`: why the schedules database cannot even be tried now (its tunnel does not open).
+    - `tunnels`: what `address`, `schedules` and `results` lead through, closed with the session.
+    - `rights`: what is not permitted to the broker's user; empty until it was probed.
     """
 
     def __init__(
@@ -56,12 +76,17 @@ class Session:
         clock: Clock,
         queue_names: tuple[str, ...] = (),
         results: BrokerAddress | DatabaseAddress | None = None,
+        tunnels: Sequence[Tunnel] = (),
     ) -> None:
         self.info = info
         self.address = address
         self.schedules = schedules
         self.queue_names = queue_names
         self.results = results
+        self.schedules_problem: ConsoleError | None = None
+        self.tunnels: list[Tunnel] = list(tunnels)
+        self.rights: Rights = NO_RIGHTS_MISSING
+        self.rights_changed: Happening[Rights] = Happening()
         self.history_file = history_file
         self.clock = clock
         self.status = LinkStatus(LinkState.CONNECTING, clock.now())
@@ -81,12 +106,23 @@ class Session:
         return self.status.state is LinkState.CONNECTED
 
     def set_status(
-        self, state: LinkState, *, latency_ms: float | None = None, error: ConsoleError | None = None
+        self,
+        state: LinkState,
+        *,
+        latency_ms: float | None = None,
+        error: ConsoleError | None = None,
+        retry_at: datetime | None = None,
     ) -> None:
         """Note the state of the line; listeners hear of it at once."""
         since: datetime = self.status.since if state is self.status.state else self.clock.now()
-        self.status = LinkStatus(state, since, latency_ms, error)
+        self.status = LinkStatus(state, since, latency_ms, error, retry_at)
         self.status_changed.emit(self.status)
+
+    def set_rights(self, rights: Rights) -> None:
+        """Note what the broker's user may not do; listeners hear of a change."""
+        if rights != self.rights:
+            self.rights = MappingProxyType(dict(rights))
+            self.rights_changed.emit(self.rights)
 
     def ping(self) -> float:
         """How long the broker took to answer, in milliseconds. Blocking. Raises `ConsoleError`."""
@@ -114,16 +150,53 @@ class Session:
                 self._celery = make_celery_app(self.address)
             return self._celery
 
+    def drop_lines(self) -> None:
+        """Close the lines that nobody uses now: after a cut or a sleep they are dead and do not know it.
+
+        Blocking: on the link lane, as the ping's own line is among them. Who uses one finds out by itself.
+        """
+        self._ping.close()
+        with self._making:
+            client, app = self._redis, self._celery
+        if client is not None:
+            client.connection_pool.disconnect(inuse_connections=False)
+        if app is not None:
+            _drop_idle(app)
+
     async def aclose(self) -> None:
-        """Close the clients and end the lanes' threads."""
+        """Close the clients, the tunnels, and end the lanes' threads."""
         if self._celery is not None:
             from console.broker.kombu_lines import close_celery_app
 
             with contextlib.suppress(ConsoleError):
                 await self.control.run(close_celery_app, self._celery, timeout_s=2.0)
         with contextlib.suppress(ConsoleError):
-            await self.link.run(self._ping.close, timeout_s=1.0)
+            await self.link.run(self._close_lines, timeout_s=1.0)
         for lane in (self.link, self.control, self.queues, self.database, self.history):
             await lane.aclose(wait_s=0.5)
         if self._redis is not None:
             self._redis.close()
+
+    def _close_lines(self) -> None:
+        self._ping.close()
+        for tunnel in self.tunnels:
+            tunnel.close()
+
+
+def _drop_idle(app: Celery) -> None:
+    """Have the connections in the application's pool that nobody has taken connect anew at their next use."""
+    pool: Any = getattr(app, "_pool", None)
+    places = None if pool is None else getattr(pool, "_resource", None)  # kombu's queue of a pool's places
+    if places is None:
+        return
+    taken: list[Any] = []
+    with contextlib.suppress(queue.Empty):
+        while True:
+            taken.append(places.get_nowait())
+    for place in taken:
+        collect = getattr(place, "collect", None)  # a place that was never used holds no connection
+        try:
+            if collect is not None:
+                collect(socket_timeout=0.1)
+        finally:
+            places.put_nowait(place)

@@ -17,29 +17,44 @@ from console.broker.tls import wrap
 from console.core.errors import Cause, ConsoleError
 
 ANSWER_BYTES = 65_536
+SHORTEST_S = 0.05
+
+
+class SentinelRefused(ConsoleError):  # noqa: N818
+    """Sentinel, not the broker, has refused the login: it is its password that a person must type."""
 
 
 def open_stream(address: BrokerAddress, *, timeout_s: float | None = None) -> socket.socket:
     """A connected socket (TLS done) to the broker, which for Sentinel is the present primary.
 
-    Blocking, `timeout_s` (the address's own by default) for each step; it stays the socket's timeout.
-    Raises `ConsoleError`.
+    Blocking, for at most `timeout_s` (the address's own by default) with all its steps but the look-up of a
+    name, which nobody can hurry; it stays the socket's timeout. Raises `ConsoleError`.
     """
     limit_s = address.timeout_s if timeout_s is None else timeout_s
     if address.kind is BrokerKind.SOCKET:
         return _open_socket_file(address.socket_path, limit_s)
+    deadline_s = time.monotonic() + limit_s
     endpoint = (address.host, address.port)
     if address.kind is BrokerKind.SENTINEL:
         endpoint = find_primary(address, timeout_s=limit_s)
-    return open_endpoint(address, endpoint, timeout_s=limit_s)
+    line = open_endpoint(address, endpoint, timeout_s=_left_s(deadline_s))
+    line.settimeout(limit_s)
+    return line
+
+
+def _left_s(deadline_s: float) -> float:
+    """What is left until `deadline_s`; never nothing, for a timeout of 0 means "do not wait" to a socket."""
+    return max(deadline_s - time.monotonic(), SHORTEST_S)
 
 
 def open_endpoint(address: BrokerAddress, endpoint: Endpoint, *, timeout_s: float) -> socket.socket:
     """A connected socket (TLS done) to one of the servers behind `address`. Raises `ConsoleError`."""
+    deadline_s = time.monotonic() + timeout_s
     line = dial(address.near(endpoint), shown=endpoint_text(endpoint), timeout_s=timeout_s)
     if address.tls is None:
         return line
     try:
+        line.settimeout(_left_s(deadline_s))
         return wrap(line, address.tls, endpoint[0], shown=endpoint_text(endpoint))
     except BaseException:
         line.close()
@@ -49,7 +64,7 @@ def open_endpoint(address: BrokerAddress, endpoint: Endpoint, *, timeout_s: floa
 def dial(endpoint: Endpoint, *, shown: str, timeout_s: float) -> socket.socket:
     """A TCP connection. Blocking. Raises `ConsoleError` that says which step failed; `shown` names it."""
     try:
-        line = socket.create_connection(endpoint, timeout_s)
+        line = _dial_any(endpoint, timeout_s)
     except OSError as error:
         raise dial_error(error, shown) from error
     except UnicodeError as error:
@@ -59,6 +74,28 @@ def dial(endpoint: Endpoint, *, shown: str, timeout_s: float) -> socket.socket:
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return line
+
+
+def _dial_any(endpoint: Endpoint, timeout_s: float) -> socket.socket:
+    """A connection to the first address of the host that takes it.
+
+    Not `socket.create_connection`, which waits the whole time for each address anew.
+    """
+    found = socket.getaddrinfo(*endpoint, type=socket.SOCK_STREAM)
+    deadline_s = time.monotonic() + timeout_s
+    failed: OSError = OSError("the name has no address")
+    for number, (family, kind, protocol, _name, place) in enumerate(found):
+        line = socket.socket(family, kind, protocol)
+        line.settimeout(_left_s(deadline_s) / (len(found) - number))
+        try:
+            line.connect(place)
+        except OSError as error:
+            line.close()
+            failed = error
+        else:
+            line.settimeout(timeout_s)
+            return line
+    raise failed
 
 
 def dial_error(error: OSError, shown: str) -> ConsoleError:
@@ -126,11 +163,13 @@ def find_primary(address: BrokerAddress, *, timeout_s: float) -> Endpoint:
             cause=Cause.INVALID,
         )
     failed: ConsoleError | None = None
-    for sentinel in address.endpoints():
+    deadline_s = time.monotonic() + timeout_s
+    sentinels = address.endpoints()
+    for number, sentinel in enumerate(sentinels):
+        # One share for each that is left and one for the primary: the first may be dead, the second not.
+        share_s = _left_s(deadline_s) / (len(sentinels) - number + 1)
         try:
-            answer = _ask_sentinel(
-                address, sentinel, timeout_s, "GET-MASTER-ADDR-BY-NAME", address.master_name
-            )
+            answer = _ask_sentinel(address, sentinel, share_s, "GET-MASTER-ADDR-BY-NAME", address.master_name)
         except ConsoleError as error:
             failed = error
             continue
@@ -187,7 +226,7 @@ def _told(answer: Any, shown: str) -> Any:
         return answer
     text = str(answer)
     if text.startswith(("NOAUTH", "WRONGPASS", "ERR AUTH", "ERR invalid password")):
-        raise ConsoleError(
+        raise SentinelRefused(
             "Sentinel refused the login",
             detail=f"{shown} does not accept this user and password.",
             remedy="Check Sentinel user and Sentinel password: they are not those of the broker.",
@@ -226,13 +265,18 @@ def ask(line: socket.socket, reader: hiredis.Reader, *words: str, timeout_s: flo
 
     Raises OSError (`TimeoutError` after `timeout_s`) and `hiredis.HiredisError` for another protocol.
     """
+    deadline_s = time.monotonic() + timeout_s
+    usual_s = line.gettimeout()
+    line.settimeout(timeout_s)
     line.sendall(command(*words))
-    deadline = time.monotonic() + timeout_s
     while (answer := reader.gets()) is False:
-        if time.monotonic() > deadline:
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
             raise TimeoutError("no answer in time")
+        line.settimeout(left_s)
         data = line.recv(ANSWER_BYTES)
         if not data:
             raise ConnectionError("the server closed the connection")
         reader.feed(data)
+    line.settimeout(usual_s)
     return answer
