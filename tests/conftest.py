@@ -106,7 +106,7 @@ def no_threads_left() -> Iterator[None]:
     left = [
         thread
         for thread in threading.enumerate()
-        if thread not in before and thread.name.startswith(("lane-", "collector-"))
+        if thread not in before and thread.name.startswith(("lane-", "collector-", "tunnel-"))
     ]
     for thread in left:
         thread.join(GOING_S)

@@ -14,11 +14,12 @@ DISTRIBUTION = "celery-console"
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What was asked for. `connection` is a name, empty for none."""
+    """What was asked for. `connection` is a name, empty for none; `new_window` is one beside an open one."""
 
     home: Path
     connection: str
     start_stack: bool
+    new_window: bool = False
 
 
 def version() -> str:
@@ -48,10 +49,13 @@ def parse(arguments: Sequence[str]) -> Arguments:
     parser.add_argument("--home", metavar="DIR", help="the folder that holds all state of this console")
     parser.add_argument("--connection", metavar="NAME", default="", help="connect to this connection")
     parser.add_argument("--start-stack", action="store_true", help="start the local stack")
+    parser.add_argument("--new-window", action="store_true", help="open one more window beside an open one")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     found = parser.parse_args(arguments)
     chosen = found.home or os.environ.get("CELERY_CONSOLE_HOME") or default_home()
-    return Arguments(Path(chosen).expanduser().absolute(), found.connection, found.start_stack)
+    return Arguments(
+        Path(chosen).expanduser().absolute(), found.connection, found.start_stack, found.new_window
+    )
 
 
 def default_home() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import traceback
@@ -29,9 +30,15 @@ _LEVELS = {
 }
 
 
-def open_log(folder: Path) -> None:
-    """The program's own log: one rotated file, redacted."""
-    handler = RotatingFileHandler(folder / "console.log", maxBytes=2_000_000, backupCount=3, encoding="utf-8")
+def open_log(folder: Path, *, beside_another: bool = False) -> None:
+    """The program's own log: one rotated file, redacted; a window beside another has a file of its own."""
+    name = "console.log"
+    if beside_another:
+        # Two processes that rotate one file lose each other's lines.
+        name = f"window-{os.getpid()}.log"
+        for old in sorted(folder.glob("window-*.log"), key=lambda file: file.stat().st_mtime)[:-KEPT_REPORTS]:
+            old.unlink(missing_ok=True)
+    handler = RotatingFileHandler(folder / name, maxBytes=2_000_000, backupCount=3, encoding="utf-8")
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -14,6 +14,8 @@ from console.core.commands import Command
 from console.widgets.theme import theme
 from console.window.sidebar import SCHEMES
 
+NEW_WINDOW = "Ctrl+Shift+N"
+
 
 @dataclass(frozen=True, slots=True)
 class MenuActs:
@@ -26,11 +28,16 @@ class MenuActs:
     choose_scheme: Callable[[Scheme], None]
     scheme: Callable[[], Scheme]
     keyboard: Callable[[], None]
+    new_window: Callable[[], None]
     quit: Callable[[], None]
 
 
 def fill_menu(menu: QMenu, acts: MenuActs) -> None:
     """Give `menu` its entries."""
+    another = menu.addAction("New window")
+    another.setShortcut(QKeySequence(NEW_WINDOW))
+    another.triggered.connect(acts.new_window)
+    menu.addSeparator()
     start = menu.addAction("Start local stack")
     start.triggered.connect(acts.start_stack)
     stop = menu.addAction("Stop local stack")
@@ -55,7 +62,7 @@ def fill_menu(menu: QMenu, acts: MenuActs) -> None:
     end = menu.addAction("Quit")
     end.setShortcut(QKeySequence("Ctrl+Q"))
     end.triggered.connect(acts.quit)
-    for shown in (keyboard, end):
+    for shown in (another, keyboard, end):
         # The window has these keys itself; here they are only named.
         shown.setShortcutContext(shown.shortcutContext().WidgetShortcut)
 
@@ -79,6 +86,7 @@ def stack_commands(acts: MenuActs) -> list[Command]:
     return [
         Command("Start local stack", acts.start_stack, enabled=acts.can_start),
         Command("Stop local stack", acts.stop_stack, enabled=acts.can_stop),
+        Command("New window", acts.new_window, NEW_WINDOW),
         *themes,
         Command("Compact density", lambda: theme().set_compact(not theme().compact)),
         Command("Quit", acts.quit, "Ctrl+Q"),

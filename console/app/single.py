@@ -1,4 +1,8 @@
-"""One console per home folder: the second one brings the first one's window forward and ends."""
+"""One console per home folder: the second one brings the first one's window forward and ends.
+
+A second window that a person asked for is a process of its own without the lock. It does everything but the
+local stack, which belongs to whoever holds the lock, and may take over when that one has ended.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +32,21 @@ class SingleInstance:
         self._lock = QLockFile(str(home / "console.lock"))
         self._lock.setStaleLockTime(0)  # held until the process ends, however long that is
         self._server: QLocalServer | None = None
+        self._on_raise: Callable[[], None] | None = None
 
-    def acquire(self) -> bool:
-        """False when another console holds this home."""
-        return self._lock.tryLock(100)
+    @property
+    def held(self) -> bool:
+        """Whether this console is the one that holds the home."""
+        return self._lock.isLocked()
+
+    def acquire(self, *, within_ms: int = 100) -> bool:
+        """False when another console holds this home. Asked again, it takes over from one that has ended."""
+        if self.held:
+            return True
+        if not self._lock.tryLock(within_ms):
+            return False
+        self._listen()
+        return True
 
     def raise_the_first(self) -> bool:
         """Ask the console that holds the home to come forward; whether it was reached. Blocks shortly."""
@@ -47,7 +62,15 @@ class SingleInstance:
         return reached
 
     def listen(self, on_raise: Callable[[], None]) -> None:
-        """Call `on_raise` whenever a second console was started on this home."""
+        """Call `on_raise` whenever a second console was started on this home, while this one holds it."""
+        self._on_raise = on_raise
+        if self.held:
+            self._listen()
+
+    def _listen(self) -> None:
+        on_raise = self._on_raise
+        if on_raise is None:
+            return  # not ready for it yet: `listen` comes
         from PySide6.QtNetwork import QLocalServer  # after the first paint
 
         server = QLocalServer()

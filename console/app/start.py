@@ -49,7 +49,7 @@ def start(arguments: Arguments) -> int:
     from console.app.single import SingleInstance
 
     single = SingleInstance(home.root)
-    if not single.acquire():
+    if not single.acquire() and not arguments.new_window:
         return 0 if single.raise_the_first() else _held(home)
     from console.app.settings import Settings
 
@@ -62,7 +62,7 @@ def start(arguments: Arguments) -> int:
     from console.app.crash import CrashReports, open_log
     from console.app.event_loop import make_loop, run_until_done
 
-    open_log(home.logs)
+    open_log(home.logs, beside_another=not single.held)
     crash = CrashReports(home.logs)
     crash.close_the_doors()
     loop = make_loop(app)
@@ -84,8 +84,7 @@ async def _run(
     from console.app.imports import import_in_thread
 
     (wiring,) = await import_in_thread("console.app.wiring")
-    console = wiring.Console(home=home, window=window, settings=settings, crash=crash)
-    single.listen(console.come_forward)
+    console = wiring.Console(home=home, window=window, settings=settings, crash=crash, single=single)
     status: int = await console.run(connection=arguments.connection, start_stack=arguments.start_stack)
     return status
 

@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Awaitable
 
+from PySide6.QtCore import QProcess, QProcessEnvironment
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication
 
 from console.activity.gateway import SqliteActivity
@@ -17,10 +19,11 @@ from console.activity.view_model import ActivityViewModel
 from console.app.crash import CrashReports
 from console.app.hearing import offers_stack, queues_seen, schedules_seen, stack_badge, workers_seen
 from console.app.imports import LATER, import_in_thread
-from console.app.menu import MenuActs, fill_menu, stack_commands
+from console.app.menu import NEW_WINDOW, MenuActs, fill_menu, stack_commands
 from console.app.settings import Scheme, Settings
 from console.app.shutdown import close_all
 from console.app.signals import ClosingSignals
+from console.app.single import SingleInstance
 from console.broker.address import BrokerAddress
 from console.broker.database import DatabaseAddress
 from console.broker.session import Session
@@ -87,10 +90,19 @@ STARTING_PAUSE_S = 0.2
 class Console:
     """Everything that lives as long as the program does."""
 
-    def __init__(self, *, home: Home, window: MainWindow, settings: Settings, crash: CrashReports) -> None:
+    def __init__(
+        self,
+        *,
+        home: Home,
+        window: MainWindow,
+        settings: Settings,
+        crash: CrashReports,
+        single: SingleInstance | None = None,
+    ) -> None:
         self.home = home
         self.window = window
         self.settings = settings
+        self.single = single
         self.clock = SystemClock()
         self.notices = NoticeBoard(self.clock)
         self.tasks = Tasks("console")
@@ -105,7 +117,7 @@ class Console:
         self._wire_window()
 
     def _make_services(self) -> None:
-        clock, notices = self.clock, self.notices
+        clock, notices, single = self.clock, self.notices, self.single
         self.activity = ActivityService(SqliteActivity(self.home.activity_file), clock=clock)
         self.runner = OperationRunner(
             activity=self.activity,
@@ -116,7 +128,11 @@ class Console:
         )
         self.runner.confirm = ConfirmWithDialog(self.window)
         self.stack = StackService(
-            home=self.home, clock=clock, notices=notices, task_succeeded=self._task_succeeded
+            home=self.home,
+            clock=clock,
+            notices=notices,
+            task_succeeded=self._task_succeeded,
+            may_run=lambda: single is None or single.acquire(within_ms=0),
         )
         self.connections = ConnectionsService(
             home=self.home,
@@ -126,9 +142,9 @@ class Console:
             clock=clock,
             local=self._local_stack,
         )
-        # Safe path: `python -m` would look for modules in the folder the console was started in.
-        environment = {**os.environ, "PYTHONPATH": python_path(os.environ), "PYTHONSAFEPATH": "1"}
-        self.collector = CollectorClient(python=sys.executable, clock=clock, environment=environment)
+        self.collector = CollectorClient(
+            python=sys.executable, clock=clock, environment=self._child_environment()
+        )
         self.workers = WorkersService(clock=clock, notices=notices, runner=self.runner)
         self.queues = QueuesService(
             clock=clock,
@@ -142,6 +158,10 @@ class Console:
         self.resend = ResendService(
             clock=clock, notices=notices, runner=self.runner, task_state=self._task_detail
         )
+
+    def _child_environment(self) -> dict[str, str]:
+        # Safe path: `python -m` would look for modules in the folder the console was started in.
+        return {**os.environ, "PYTHONPATH": python_path(os.environ), "PYTHONSAFEPATH": "1"}
 
     def _make_views(self) -> None:
         self.stack_view = StackViewModel(self.stack, self.runner, self.notices)
@@ -303,10 +323,28 @@ class Console:
             choose_scheme=self._choose_scheme,
             scheme=lambda: self.settings.scheme,
             keyboard=window.open_keyboard,
+            new_window=self.open_window,
             quit=window.ask_to_close,
         )
         fill_menu(window.menu, acts)
+        QShortcut(QKeySequence(NEW_WINDOW), window).activated.connect(self.open_window)
         window.commands = lambda: stack_commands(acts)
+
+    def open_window(self, connection: str = "") -> None:
+        """One more window on this home, for work on another connection (by name) at the same time."""
+        named = ["--connection", connection] if connection else []
+        arguments = ["-m", "console", "--home", str(self.home.root), "--new-window", *named]
+        process = QProcess(self.window)
+        process.setProgram(sys.executable)
+        process.setArguments(arguments)
+        process.setWorkingDirectory(str(self.home.root))
+        environment = QProcessEnvironment()
+        for name, value in self._child_environment().items():
+            environment.insert(name, value)
+        process.setProcessEnvironment(environment)
+        started, _pid = process.startDetached()
+        if not started:
+            self.notices.post(Level.ERROR, "Another window could not be started")
 
     def _start_stack(self) -> None:
         self.window.show_page("stack")
@@ -385,6 +423,8 @@ class Console:
         # A turn of the loop of its own: making the services and the first page takes 50 ms each.
         await asyncio.sleep(0)
         self._add_pages()
+        if self.single is not None:
+            self.single.listen(self.come_forward)
         signals = ClosingSignals(lambda: self._start(self.close(ask=False)))
         self._show_bar()
         await self.connections.load()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
@@ -67,7 +67,8 @@ class StackService:
     `snapshot` is always current; `changed` tells of it, many changes in one turn of the loop as one.
     `broker_ready(address)` fires when the broker answers (before the worker starts, so that its first events
     are seen), `broker_leaving()` right before it is stopped on purpose. `task_succeeded(id)` says whether the
-    history has seen that task succeed; without it the worker's log has to do.
+    history has seen that task succeed; without it the worker's log has to do. `may_run` is False while the
+    stack of this home belongs to another window.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class StackService:
         machine: LocalMachine | None = None,
         environ: Mapping[str, str] | None = None,
         policy: RestartPolicy | None = None,
+        may_run: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._may_run = may_run
         self.files = StackFiles.of(home)
         self.log = LogBook()
         self.snapshot = StackSnapshot()
@@ -171,6 +174,13 @@ class StackService:
         """
         if self._running is not None:
             raise ConsoleError("The local stack is already starting or stopping", cause=Cause.BUSY)
+        if not self._may_run():
+            raise ConsoleError(
+                "The local stack belongs to another window",
+                detail="The window of this console that was opened first runs it.",
+                remedy="Start it there, or close that window first.",
+                cause=Cause.BUSY,
+            )
         self._running = self._tasks.start(self._start(), name="start")
         try:
             return await asyncio.shield(self._running)

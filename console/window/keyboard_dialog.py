@@ -17,6 +17,7 @@ KEYS = (
     ("Ctrl+C", "Copy the selected rows"),
     ("Enter", "Open the selected row"),
     ("Esc", "Close a dialog or the palette"),
+    ("Ctrl+Shift+N", "New window"),
     ("Ctrl+Q", "Quit"),
 )
 
