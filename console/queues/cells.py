@@ -42,7 +42,7 @@ _TONES = {Alert.GROWING: "error", Alert.NO_CONSUMER: "warning"}
 def queue_row(row: QueueRow) -> Row:
     """One line of the table `Queues`."""
     tone = _TONES.get(row.alert) if row.alert is not None else None
-    nobody = row.consumers == 0 and bool(row.ready)
+    nobody = row.alert is Alert.NO_CONSUMER
     return Row(
         row.name,
         {
@@ -162,6 +162,10 @@ def age_text(age: Age | None) -> str:
 
 def _badge(row: QueueRow) -> tuple[str, str, str | None] | None:
     if row.alert is Alert.NO_CONSUMER:
+        return (row.alert.value, "warning", "triangle-alert")
+    if row.alert is Alert.DELAYED:
+        return (row.alert.value, "neutral", None)
+    if row.alert is Alert.MISSING:
         return (row.alert.value, "warning", "triangle-alert")
     if row.alert is Alert.NOT_A_QUEUE:
         return (row.alert.value, "error", "triangle-alert")

@@ -43,6 +43,7 @@ class MessagesPanel(Panel):
         self._empty = EmptyState(
             "inbox", "No messages wait", "Whatever comes is taken at once, or nothing comes."
         )
+        self._not_shown = EmptyState("eye-off", "Messages are not shown", "")
         self._detail = _MessageDetail()
         self._detail.setFixedWidth(DETAIL_WIDTH)
         self._line = Divider(vertical=True)
@@ -74,6 +75,17 @@ class MessagesPanel(Panel):
         self.set_title(f"Messages in {queue}")
         self._drain.set_text(drain)
 
+    def show_refusal(self, words: str) -> None:
+        """Say why this broker's messages are not shown, in their place."""
+        self._again.hide()
+        self._banner.clear()
+        self.set_subtitle("")
+        self._table.set_rows([])
+        self._not_shown.set("eye-off", "Messages are not shown", words)
+        self._stack.show_empty(self._not_shown)
+        self._detail.hide()
+        self._line.hide()
+
     def show_messages(
         self,
         peek: Peek | None,
@@ -84,6 +96,7 @@ class MessagesPanel(Panel):
         now: datetime,
     ) -> None:
         """What was read; while nothing was, grey bars or the reason."""
+        self._again.show()
         self._again.setEnabled(not reading)
         if error is None:
             self._banner.clear()

@@ -5,8 +5,9 @@ Pure rules over plain values, so that "growing" or "no consumer" can be tested w
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +16,11 @@ from console.core.errors import ConsoleError
 
 PRIORITY_STEPS = (0, 3, 6, 9)
 """kombu's default priority buckets of a Redis queue; 0 is served first."""
+
+SEPARATOR = "\x06\x16"
+"""What kombu's Redis transport puts between the name of a queue and its priority step."""
+
+_DELAY_QUEUE = re.compile(r"celery_delayed_\d+")
 
 GROWTH_WINDOW_S = 60.0
 GROWTH_MIN_SPAN_S = 10.0
@@ -46,16 +52,59 @@ class Unacked:
 
 
 @dataclass(frozen=True, slots=True)
+class DepthQuestion:
+    """What to read: the queues, which buckets had messages last time, and how deep to look.
+
+    `heads` asks for the next message of each bucket, `unacked` whose the held messages are (else only
+    when their number is no longer `unacked_before`).
+    """
+
+    queues: tuple[str, ...]
+    filled: frozenset[str] = frozenset()
+    heads: bool = False
+    unacked: bool = False
+    unacked_before: Unacked | None = None
+    bindings: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """Bound queues found by one bounded scan. `cursor` continues it; 0 means the round is complete."""
+
+    queues: frozenset[str]
+    bindings: Mapping[tuple[str, str], frozenset[str]]
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Depths:
     """One reading of a broker. `ready` is by bucket key (a queue has one per priority step); absent is 0.
 
-    `foreign` are bucket keys that hold something else than a list: nobody can tell what waits there.
+    What only some brokers tell has a value that means "not told":
+    - `foreign` are bucket keys that hold something else than a list: nobody can tell what waits there.
+    - `queues` are all queues there are (None: those that were asked about), `missing` those that were asked
+      about and do not exist, `unknown` those that exist and whose depth the broker does not tell.
+    - `consumers` of each queue, and `rates` in and out in messages per second.
+    - `oldest` is when the next message of a queue was made.
+    - `note` says what of this kind of broker could not be read, in one sentence for the page.
     """
 
     ready: Mapping[str, int]
     unacked: Unacked | None
     heads: tuple[Head, ...] = ()
     foreign: frozenset[str] = frozenset()
+    queues: frozenset[str] | None = None
+    missing: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+    consumers: Mapping[str, int] | None = None
+    rates: Mapping[str, tuple[float | None, float | None]] | None = None
+    oldest: Mapping[str, datetime] = field(default_factory=dict)
+    note: str = ""
+
+
+def buckets_of(queue: str, steps: Sequence[int] = PRIORITY_STEPS) -> tuple[str, ...]:
+    """The keys of `queue`, that which is served first in front."""
+    return tuple(f"{queue}{SEPARATOR}{step}" if step else queue for step in steps)
 
 
 class Alert(StrEnum):
@@ -64,6 +113,8 @@ class Alert(StrEnum):
     NO_CONSUMER = "No consumer"
     GROWING = "Growing"
     NOT_A_QUEUE = "Not a queue"
+    MISSING = "Does not exist"
+    DELAYED = "Delayed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +129,8 @@ class Age:
 class QueueRow:
     """One queue as the table shows it; None is unknown. Rates are messages per second.
 
-    `foreign`: a key of this name holds something else than a list of messages.
+    `foreign`: a key of this name holds something else than a list of messages. `missing`: the connection
+    names this queue, and RabbitMQ does not have it.
     """
 
     name: str
@@ -93,12 +145,17 @@ class QueueRow:
     in_series: tuple[float | None, ...] = ()
     out_series: tuple[float | None, ...] = ()
     foreign: bool = False
+    missing: bool = False
 
     @property
     def alert(self) -> Alert | None:
         """Waiting work that nobody takes is worse than work that comes faster than it goes."""
         if self.foreign:
             return Alert.NOT_A_QUEUE
+        if self.missing:
+            return Alert.MISSING
+        if is_delay_queue(self.name):
+            return Alert.DELAYED
         if self.ready and self.consumers == 0:
             return Alert.NO_CONSUMER
         if self.growth_per_s is not None and (self.ready or 0) >= GROWTH_MIN_MESSAGES:
@@ -108,23 +165,29 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True)
 class QueuesSnapshot:
-    """What the page shows. `as_of` is the last reading, `stale` whether the line is down since."""
+    """What the page shows. `as_of` is the last reading, `stale` whether the line is down since.
+
+    `note` says what of this broker cannot be read.
+    """
 
     rows: tuple[QueueRow, ...] = ()
     as_of: datetime | None = None
     error: ConsoleError | None = None
     stale: bool = True
+    note: str = ""
 
     @property
     def ready(self) -> int | None:
-        """All ready messages; None before the first reading."""
-        known = [row.ready for row in self.rows if row.ready is not None]
-        return sum(known) if known else (0 if self.as_of is not None else None)
+        """All ready messages; None while no queue's are known."""
+        return self._sum([row.ready for row in self.rows])
 
     @property
     def unacked(self) -> int | None:
-        known = [row.unacked for row in self.rows if row.unacked is not None]
-        return sum(known) if known else (0 if self.as_of is not None else None)
+        return self._sum([row.unacked for row in self.rows])
+
+    def _sum(self, counts: Sequence[int | None]) -> int | None:
+        known = [count for count in counts if count is not None]
+        return sum(known) if known or (self.as_of is not None and not counts) else None
 
 
 def is_task_queue(name: str) -> bool:
@@ -132,6 +195,15 @@ def is_task_queue(name: str) -> bool:
     return bool(name) and not (
         name.startswith("celeryev") or name.endswith(".pidbox") or ".reply." in name or name == "celeryev"
     )
+
+
+def is_delay_queue(name: str) -> bool:
+    """Whether RabbitMQ keeps tasks with an ETA there until they are due (kombu's native delayed delivery).
+
+    Nobody consumes it: each hands its messages on when their time is up. Source:
+    kombu.transport.native_delayed_delivery, `celery_delayed_0` to `celery_delayed_27`.
+    """
+    return bool(_DELAY_QUEUE.fullmatch(name))
 
 
 def is_task_exchange(name: str) -> bool:

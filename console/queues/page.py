@@ -13,6 +13,7 @@ from console.widgets.banner import Banner
 from console.widgets.button import Button
 from console.widgets.data_table import DataTable
 from console.widgets.empty_state import EmptyState
+from console.widgets.label import Text
 from console.widgets.page import Page
 from console.widgets.panel import PageHeader
 from console.widgets.table_page import TableStack
@@ -47,6 +48,7 @@ class QueuesPage(Page):
         self._none = EmptyState(
             "layers", "No queues yet", "A queue appears when a worker consumes it or a task is sent to it."
         )
+        self._note = Text(role="label", tone="muted", wrap=True)
         self._panel = MessagesPanel()
         self._header.add_action(self._messages)
         self._table.set_sort("ready", descending=True)
@@ -56,6 +58,7 @@ class QueuesPage(Page):
         layout.addWidget(self._header)
         layout.addWidget(self._banner)
         layout.addWidget(self._stack, 1)
+        layout.addWidget(self._note)
         layout.addWidget(self._panel, 1)
         self._connect()
         self._show_rows()
@@ -123,6 +126,8 @@ class QueuesPage(Page):
         self._table.set_rows([queue_row(row) for row in snapshot.rows])
         self._table.set_stale(snapshot.stale)
         self._header.set_subtitle(summary_text(snapshot))
+        self._note.set_text(snapshot.note)
+        self._note.setVisible(bool(snapshot.note))
         if snapshot.rows:
             self._stack.show_rows()
         elif not model.attached:
@@ -175,7 +180,12 @@ class QueuesPage(Page):
         model = self._view_model
         refusal = model.messages_refusal
         self._messages.setEnabled(refusal is None)
-        self._messages.setToolTip(refusal or "Look at the next messages without taking them (Enter)")
+        look = (
+            "Why the messages are not shown"
+            if model.not_shown
+            else "Look at the next messages without taking them"
+        )
+        self._messages.setToolTip(refusal or f"{look} (Enter)")
         if model.open and model.chosen is not None:
             self._panel.show_queue(model.chosen, drain=drain_text(model.row))
 
@@ -187,6 +197,9 @@ class QueuesPage(Page):
             return
         if model.chosen is not None:
             self._panel.show_queue(model.chosen, drain=drain_text(model.row))
+        if model.not_shown:
+            self._panel.show_refusal(model.not_shown)
+            return
         self._panel.show_messages(
             model.peek, reading=model.reading, error=model.peek_error, chosen=model.message, now=model.now
         )

@@ -1,12 +1,13 @@
 """The queues of the open connection, kept up to date for as little as the broker can be asked.
 
-Idle, one reading is two commands (EXISTS over all buckets, HLEN of the held messages); it is taken
+Idle, one reading of a Redis is two commands (EXISTS over all buckets, HLEN of the held messages); it is taken
 more often while tasks move or while somebody looks at changing depths. Peeking happens on demand.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,11 +21,13 @@ from console.core.happening import Happening
 from console.core.notices import NoticeBoard
 from console.core.spawn import Tasks
 from console.history.model import CollectorSummary
-from console.queues.gateway import SEPARATOR, DepthQuestion, Queues, RedisQueues, buckets_of
+from console.queues.gateway import Queues, open_queues
 from console.queues.messages import Peek
 from console.queues.model import (
+    SEPARATOR,
     SERIES_LENGTH,
     Age,
+    DepthQuestion,
     Depths,
     Flow,
     Growth,
@@ -32,6 +35,8 @@ from console.queues.model import (
     QueueRow,
     QueuesSnapshot,
     Unacked,
+    buckets_of,
+    is_delay_queue,
     is_task_queue,
 )
 from console.queues.sent_history import SentHistory, SqliteSentHistory
@@ -44,11 +49,6 @@ TRAFFIC_LASTS_S = 3.0
 DISCOVER_S = 120.0
 SERIES_STEP_S = 4.0
 PEEK_COUNT = 100
-
-
-def open_redis_queues(session: Session) -> Queues:
-    """The queues of a session's broker."""
-    return RedisQueues(session.redis_client, session.address)
 
 
 def open_sqlite_history(session: Session) -> SentHistory:
@@ -93,7 +93,7 @@ class QueuesService:
         notices: NoticeBoard,
         consumers: Callable[[], Mapping[str, int] | None] = lambda: None,
         known: Callable[[], Iterable[str]] = lambda: (),
-        open_queues: Callable[[Session], Queues] = open_redis_queues,
+        open_queues: Callable[[Session], Queues] = open_queues,
         open_history: Callable[[Session], SentHistory] = open_sqlite_history,
     ) -> None:
         self._clock = clock
@@ -130,9 +130,13 @@ class QueuesService:
     async def detach(self) -> None:
         """Stop following and forget."""
         self._disconnect()
+        session, queues = self._session, self._queues
         self._session = self._queues = self._history = None
         self._wake.set()  # a lane may swallow the cancellation; the loop then ends by itself
         await self._tasks.aclose()
+        if session is not None and queues is not None:
+            with contextlib.suppress(ConsoleError):  # a stuck lane: the sockets end with their own timeouts
+                await session.queues.run(queues.close, timeout_s=2.0)
         self._memory = _Memory()
         self._publish(QueuesSnapshot())
 
@@ -140,6 +144,11 @@ class QueuesService:
     def attached(self) -> bool:
         """Whether a connection is open, up or not."""
         return self._session is not None
+
+    @property
+    def messages_refusal(self) -> str:
+        """Why the messages of this broker cannot be looked at; "" when they can."""
+        return self._queues.messages_refusal if self._queues is not None else ""
 
     def set_visible(self, visible: bool) -> None:
         """Whether somebody looks at the page."""
@@ -217,7 +226,7 @@ class QueuesService:
             self._refresh_wanted = False
             await self._discover(session, queues)
         consumers = self._consumers()
-        names = {*memory.names, *(consumers or ()), *self._known()}
+        names = {*memory.names, *(consumers or ()), *self._known(), *session.queue_names}
         question = DepthQuestion(
             queues=tuple(sorted(name for name in names if is_task_queue(name))),
             filled=memory.filled,
@@ -246,7 +255,7 @@ class QueuesService:
             await self._note_flow(session, depths, question.queues, now_s)
         elif memory.flow.samples:
             memory.flow = Flow()  # what was not looked at has a gap, not a rate
-        self._show(depths, at_s=now_s, names=question.queues)
+        self._show(depths, at_s=now_s, names=_shown(depths, question.queues, session.queue_names))
 
     async def _sent(self, ids: Sequence[str]) -> Mapping[str, datetime]:
         session, history = self._session, self._history
@@ -290,7 +299,7 @@ class QueuesService:
     def _show(self, depths: Depths, *, at_s: float | None, names: Sequence[str] | None = None) -> None:
         """Make the rows; `at_s` is the monotonic second of a new reading, None to show the last one again."""
         memory = self._memory
-        consumers = self._consumers()
+        consumers = self._consumers() if depths.consumers is None else depths.consumers
         names = names if names is not None else [row.name for row in self.snapshot.rows]
         ages = self._ages(depths)
         rows = []
@@ -299,29 +308,37 @@ class QueuesService:
             growth = memory.growth.setdefault(name, Growth())
             if at_s is not None and ready is not None:
                 growth.add(at_s, ready)
-            came, went = memory.flow.rates(name) if name in memory.with_events else (None, None)
+            came, went = self._rates(depths, name)
             series = self._series(name, came, went, at_s)
             unacked = depths.unacked
             rows.append(
                 QueueRow(
                     name=name,
                     ready=ready,
-                    unacked=None if unacked is None else unacked.by_queue.get(name, 0),
+                    unacked=None if unacked is None or ready is None else unacked.by_queue.get(name, 0),
                     unacked_at_least=unacked is not None and not unacked.complete,
-                    consumers=None if consumers is None else consumers.get(name, 0),
+                    consumers=_consumers_of(depths, consumers, name),
                     oldest=ages.get(name),
                     in_per_s=came,
                     out_per_s=went,
                     growth_per_s=growth.per_s,
                     in_series=tuple(came for came, _ in series),
                     out_series=tuple(went for _, went in series),
-                    foreign=ready is None,
+                    foreign=_is_foreign(depths, name),
+                    missing=name in depths.missing,
                 )
             )
         if at_s is not None and at_s - memory.series_s >= SERIES_STEP_S:
             memory.series_s = at_s
         as_of = self._clock.now() if at_s is not None else self.snapshot.as_of
-        self._publish(QueuesSnapshot(tuple(rows), as_of, None, stale=False))
+        self._publish(QueuesSnapshot(tuple(rows), as_of, None, stale=False, note=depths.note))
+
+    def _rates(self, depths: Depths, name: str) -> tuple[float | None, float | None]:
+        """Messages per second in and out: as the broker counts, else as the history has seen."""
+        told = (None, None) if depths.rates is None else depths.rates.get(name, (None, None))
+        if told == (None, None) and name in self._memory.with_events:
+            return self._memory.flow.rates(name)
+        return told
 
     def _series(
         self, name: str, came: float | None, went: float | None, at_s: float | None
@@ -335,10 +352,10 @@ class QueuesService:
 
     def _ages(self, depths: Depths) -> dict[str, Age]:
         """The wait of the oldest of each queue's next messages; exact where its sending is known."""
-        if not depths.heads:
-            return {}
         now, now_s = self._clock.now(), self._clock.monotonic_s()
-        ages: dict[str, Age] = {}
+        ages = {
+            name: Age(max(0.0, (now - at).total_seconds()), exact=True) for name, at in depths.oldest.items()
+        }
         for head in depths.heads:
             at = self._memory.sent.get(head.task_id)
             at_least_s = self._memory.heads.at_least_s(head.bucket, now_s)
@@ -358,8 +375,30 @@ class QueuesService:
         self.changed.emit(snapshot)
 
 
+def _shown(depths: Depths, asked: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The queues of the table: those that exist, and those that a person has named even if they do not."""
+    names = set(asked) if depths.queues is None else {*asked, *filter(is_task_queue, depths.queues)}
+    return sorted(
+        name
+        for name in names
+        if (name not in depths.missing or name in wanted)
+        and (not is_delay_queue(name) or depths.ready.get(name))
+    )
+
+
+def _consumers_of(depths: Depths, consumers: Mapping[str, int] | None, queue: str) -> int | None:
+    """Who consumes `queue`; the workers tell of all their queues, a broker leaves out what it cannot tell."""
+    if consumers is None or queue in depths.missing:
+        return None
+    return consumers.get(queue, 0 if depths.consumers is None else None)
+
+
+def _is_foreign(depths: Depths, queue: str) -> bool:
+    return not depths.foreign.isdisjoint(buckets_of(queue))
+
+
 def _ready(depths: Depths, queue: str) -> int | None:
-    """Ready messages of a queue over all its priority steps; None when a key of it holds something else."""
-    if not depths.foreign.isdisjoint(buckets_of(queue)):
+    """Ready messages of a queue over all its priority steps; None when nobody can tell."""
+    if _is_foreign(depths, queue) or queue in depths.unknown or queue in depths.missing:
         return None
     return sum(depths.ready.get(bucket, 0) for bucket in buckets_of(queue))

@@ -59,6 +59,11 @@ class QueuesViewModel(QObject):
             return "No connection is open"
         return None if self.row is not None else "Select a queue"
 
+    @property
+    def not_shown(self) -> str:
+        """Why this kind of broker's messages are never shown; "" when they are."""
+        return self._service.messages_refusal
+
     # --- What a person does ------------------------------------------------------------------------------
 
     def set_visible(self, visible: bool) -> None:
@@ -94,6 +99,9 @@ class QueuesViewModel(QObject):
     def read_messages(self) -> None:
         """Read the next messages again; an answer to an older question is dropped."""
         if self.chosen is None:
+            return
+        if self.not_shown:
+            self.messages_changed.emit()
             return
         if self.peek is not None and self.peek.queue != self.chosen:
             self.peek = self.message = None

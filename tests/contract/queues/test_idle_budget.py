@@ -10,7 +10,7 @@ from console.broker.session import Session
 from console.core.clock import SystemClock
 from console.core.connection import ConnectionInfo, Environment, LinkState
 from console.core.notices import NoticeBoard
-from console.queues.gateway import SEPARATOR
+from console.queues.model import SEPARATOR
 from console.queues.service import QueuesService
 from tests.unit.queues.fakes import envelope
 from tests.valkey import ValkeyServer

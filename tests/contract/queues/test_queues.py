@@ -13,7 +13,9 @@ from console.broker.errors import broker_errors
 from console.broker.kombu_lines import close_celery_app, make_celery_app
 from console.broker.redis_client import make_redis_client
 from console.core.errors import Cause, ConsoleError
-from console.queues.gateway import SEPARATOR, DepthQuestion, Queues, RedisQueues, buckets_of
+from console.queues.gateway import Queues
+from console.queues.model import SEPARATOR, DepthQuestion, buckets_of
+from console.queues.redis_gateway import RedisQueues
 from tests.unit.queues.fakes import FakeQueues, envelope
 from tests.valkey import ValkeyServer
 

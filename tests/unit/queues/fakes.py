@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from console.core.errors import ConsoleError
-from console.queues.gateway import DepthQuestion, Discovery, buckets_of
 from console.queues.messages import Message, decode_message, message_head
-from console.queues.model import PRIORITY_STEPS, Depths, Head, Unacked
+from console.queues.model import PRIORITY_STEPS, DepthQuestion, Depths, Discovery, Head, Unacked, buckets_of
 from console.queues.sent_history import NewlySent
 
 
@@ -89,6 +88,8 @@ class FakeHistory:
 class FakeQueues:
     """`Queues` over lists: index -1 of a bucket is served next, as in Redis."""
 
+    messages_refusal = ""
+
     def __init__(self) -> None:
         self.lists: dict[str, list[bytes]] = {}
         self.held: list[tuple[str, str]] = []
@@ -148,6 +149,9 @@ class FakeQueues:
             decode_message(raw, position=position, bucket=step)
             for position, (step, raw) in enumerate(waiting[:count], start=1)
         ), len(waiting)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _fail(self) -> None:
         if self.error is not None:
