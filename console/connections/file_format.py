@@ -1,14 +1,16 @@
 """Connections as JSON: the file of the home folder and what is exported, which are the same form.
 
 Version 2 (version 1 of the first releases is read too). Hand-edited files are expected: whatever is wrong is
-said with its entry and field. A password in a URL is taken out by the caller, never written back.
+said with its entry and field. A password in a URL is taken out by the caller; `dump_connections` never
+writes one, unless it is handed an entry as somebody else wrote it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,24 +19,70 @@ from console.broker.database import DatabaseAddress, parse_database_url
 from console.broker.tls import TlsOptions
 from console.broker.tunnel_settings import SSH_PORT, TunnelSettings
 from console.broker.url import parse_broker_url
-from console.connections.model import Colour, Connection, ResultBackend, local_stack_connection
+from console.connections.model import (
+    Colour,
+    Connection,
+    ResultBackend,
+    local_stack_connection,
+    without_login,
+)
 from console.core.connection import LOCAL_STACK_ID, Environment, Mode
 from console.core.errors import Cause, ConsoleError
 
 FILE_VERSION = 2
 LONGEST_TIMEOUT_S = 120.0
 
+# An id names files (the history, the collector's log): nothing that could lead out of their folder.
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
+
 T = TypeVar("T")
 
 
-def dump_connections(connections: list[Connection]) -> str:
-    """The text of the file. Without any secret, whatever the addresses hold."""
-    entries = [_entry_out(one) for one in connections]
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A connection and its text as it stands in the file, as JSON has it."""
+
+    connection: Connection
+    written: Mapping[str, Any]
+
+
+def dump_connections(
+    connections: Sequence[Connection], *, as_written: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
+    """The text of the file: without any secret, and without when a connection was last used.
+
+    `as_written` holds, by id, the entries that are to stay as a person wrote them.
+    """
+    kept = as_written or {}
+    entries = [kept.get(one.id) or _entry_out(one) for one in connections]
     return json.dumps({"version": FILE_VERSION, "connections": entries}, indent=2, ensure_ascii=False) + "\n"
 
 
 def load_connections(text: str) -> list[Connection]:
     """The connections in a file's text. Raises `ConsoleError` that says which entry and field is wrong."""
+    return [entry.connection for entry in load_entries(text)]
+
+
+def load_entries(text: str) -> list[Entry]:
+    """As `load_connections`, each with its text."""
+    found, errors = read_entries(text)
+    if errors:
+        raise errors[0]
+    for what, keys in (
+        ("id", [one.connection.id for one in found]),
+        ("name", [one.connection.name for one in found]),
+    ):
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise _wrong(f"Two entries have the {what} {twice}.")
+    return found
+
+
+def read_entries(text: str) -> tuple[list[Entry], list[ConsoleError]]:
+    """What can be read of `text`, and for each entry that cannot, why: one wrong entry spoils no other.
+
+    Raises `ConsoleError` when the whole is not a file of connections.
+    """
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -50,12 +98,14 @@ def load_connections(text: str) -> list[Connection]:
             f"It was written by a newer console (version {version}; this one knows {FILE_VERSION}).",
             remedy="Update this console. The file is left as it is.",
         )
-    found = [_entry_in(entry, position) for position, entry in enumerate(data["connections"], 1)]
-    for what, keys in (("id", [one.id for one in found]), ("name", [one.name for one in found])):
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise _wrong(f"Two entries have the {what} {twice}.")
-    return found
+    found: list[Entry] = []
+    errors: list[ConsoleError] = []
+    for position, entry in enumerate(data["connections"], 1):
+        try:
+            found.append(Entry(_entry_in(entry, position), entry))
+        except ConsoleError as error:
+            errors.append(error)
+    return found, errors
 
 
 def _entry_out(one: Connection) -> dict[str, Any]:
@@ -72,7 +122,7 @@ def _entry_out(one: Connection) -> dict[str, Any]:
     }
     for key in ("broker_tunnel", "results_tunnel", "schedules_tunnel"):
         entry[key] = _tunnel_out(getattr(one, key))
-    return entry | {"last_used": one.last_used.isoformat() if one.last_used else None}
+    return entry
 
 
 def _broker_out(broker: BrokerAddress) -> dict[str, Any]:
@@ -83,7 +133,7 @@ def _broker_out(broker: BrokerAddress) -> dict[str, Any]:
         "master_name": broker.master_name,
         "sentinel_username": broker.sentinel_username,
         "timeout_s": broker.timeout_s,
-        "management_url": broker.management_url,
+        "management_url": without_login(broker.management_url),
     }
 
 
@@ -145,7 +195,7 @@ def _connection_in(entry: Mapping[str, Any]) -> Connection:
     if broker is None:
         raise _FieldError("broker", "It is missing.")
     return Connection(
-        id=_text(entry, "id", needed=True),
+        id=_id(entry),
         name=_text(entry, "name", needed=True),
         environment=_choice(entry, "environment", Environment, Environment.PRODUCTION),
         mode=_choice(entry, "mode", Mode, Mode.FULL),
@@ -159,6 +209,13 @@ def _connection_in(entry: Mapping[str, Any]) -> Connection:
         schedules_tunnel=_nested(entry, "schedules_tunnel", _tunnel_in),
         last_used=last_used,
     )
+
+
+def _id(entry: Mapping[str, Any]) -> str:
+    found = _text(entry, "id", needed=True)
+    if not _ID.fullmatch(found):
+        raise _FieldError("id", "Up to 64 letters, digits, - and _ are expected.")
+    return found
 
 
 def _old_broker_in(entry: Mapping[str, Any]) -> BrokerAddress:
@@ -182,6 +239,9 @@ def _broker_in(values: Mapping[str, Any]) -> BrokerAddress:
         raise _FieldError("timeout_s", f"A number of seconds up to {LONGEST_TIMEOUT_S:.0f} is expected.")
     broker = _read(values, "url", parse_broker_url)
     tls = _nested(values, "tls", _tls_in)
+    management_url = _text(values, "management_url")
+    if without_login(management_url) != management_url:
+        raise _FieldError("management_url", "It may hold no user and password: the broker's are used.")
     return replace(
         broker,
         tls=tls if tls is not None else broker.tls,
@@ -189,7 +249,7 @@ def _broker_in(values: Mapping[str, Any]) -> BrokerAddress:
         master_name=_text(values, "master_name") or broker.master_name,
         sentinel_username=_text(values, "sentinel_username"),
         timeout_s=float(timeout_s),
-        management_url=_text(values, "management_url"),
+        management_url=management_url,
     )
 
 

@@ -10,6 +10,7 @@ from console.broker.address import BrokerAddress
 from console.broker.database import DatabaseAddress
 from console.broker.tunnel_settings import TunnelSettings
 from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, Environment, Mode
+from console.core.errors import ConsoleError
 from console.core.redaction import Secret
 
 LOCAL_STACK_NAME = "Local stack"
@@ -96,6 +97,36 @@ class Secrets:
         return Secrets(tuple((dict(self.values) | {purpose: secret}).items()))
 
 
+@dataclass(frozen=True, slots=True)
+class SecretQuestion:
+    """What a person is asked for. `why`: what went wrong without it, None when nothing has.
+
+    `waiting`: the keyring has not answered yet (it may show a prompt of its own); when it does, the question
+    is withdrawn.
+    """
+
+    connection: ConnectionInfo
+    purpose: Purpose
+    why: ConsoleError | None = None
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SecretAnswer:
+    """What was typed (empty: there is none), and whether the keyring is to keep it."""
+
+    secret: Secret
+    keep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyringState:
+    """`name` of the keyring in words, or `problem`: why none is used. Neither: it was not tried yet."""
+
+    name: str = ""
+    problem: ConsoleError | None = None
+
+
 def wanted_secrets(connection: Connection) -> tuple[Purpose, ...]:
     """The purposes for which `connection` may have a secret at all."""
     broker, schedules, redis = connection.broker, connection.schedules, connection.results.redis
@@ -117,7 +148,12 @@ def without_secrets(connection: Connection) -> tuple[Connection, Secrets]:
     broker, schedules, redis = connection.broker, connection.schedules, connection.results.redis
     if broker is not None:
         found |= {Purpose.BROKER: broker.password, Purpose.SENTINEL: broker.sentinel_password}
-        broker = replace(broker, password=NO_SECRET, sentinel_password=NO_SECRET)
+        broker = replace(
+            broker,
+            password=NO_SECRET,
+            sentinel_password=NO_SECRET,
+            management_url=without_login(broker.management_url),
+        )
     if schedules is not None:
         found[Purpose.SCHEDULES] = schedules.password
         schedules = schedules.with_password(NO_SECRET)
@@ -151,6 +187,13 @@ def with_secrets(connection: Connection, secrets: Secrets) -> Connection:
 def keyring_entry(connection_id: str, purpose: Purpose) -> str:
     """The keyring's name for a secret. The broker's is the connection's own: its first form was that."""
     return connection_id if purpose is Purpose.BROKER else f"{connection_id}:{purpose}"
+
+
+def without_login(url: str) -> str:
+    """`url` without a user and password before its host: the management API takes the broker's."""
+    head, separator, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{head}{separator}{place.rpartition('@')[2]}{slash}{path}"
 
 
 def local_stack_connection(last_used: datetime | None = None) -> Connection:

@@ -21,6 +21,16 @@ class Home:
         return self.root / "connections.json"
 
     @property
+    def last_used_file(self) -> Path:
+        """When each connection was last connected: apart, so that connecting does not write the settings."""
+        return self.root / "connections.last-used.json"
+
+    @property
+    def known_hosts_file(self) -> Path:
+        """The SSH servers that a person has trusted here, beside those of ~/.ssh."""
+        return self.root / "known_hosts"
+
+    @property
     def settings_file(self) -> Path:
         return self.root / "settings.json"
 
