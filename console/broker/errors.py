@@ -148,6 +148,21 @@ def _amqp_error(error: BaseException, address: BrokerAddress) -> ConsoleError | 
         )
     if code == 404:
         return ConsoleError("The broker has no such thing", detail=text, cause=Cause.NOT_FOUND)
+    if code == 312:
+        # basic.return of a message that was published as mandatory.
+        return ConsoleError(
+            "The broker has no queue for this message",
+            detail="It was given back, and nothing was sent.",
+            remedy="Check the queue's name. A worker that consumes the queue creates it.",
+            cause=Cause.NOT_FOUND,
+        )
+    if type(error).__name__ == "MessageNacked":
+        return ConsoleError(
+            "The broker did not take the message",
+            detail="A queue refused it; it may be full.",
+            remedy="Look at the queue's length and its policy in RabbitMQ.",
+            cause=Cause.CONFLICT,
+        )
     if code in (405, 406, 540):
         return ConsoleError("The broker refused a command", detail=text, cause=Cause.CONFLICT)
     if code in (320, 541) or isinstance(error, OSError):
