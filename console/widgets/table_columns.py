@@ -2,19 +2,34 @@
 
 from collections.abc import Sequence
 
+from console.widgets.badge import badge_width
 from console.widgets.paint import text_width
 from console.widgets.table_model import Column, Row
 
 # Enough rows to know how wide a column's words are; the rest of a long table is cut with an ellipsis.
 _MEASURED_ROWS = 300
 ROLES = {"name": "name", "mono": "mono", "id": "mono", "state": "name", "link": "name"}
+DOT_STEP = 14
+"""What a dot before the text takes, with its gap."""
 
 
 def natural_width(column: Column, rows: Sequence[Row], *, around_px: int) -> int:
     """The width in pixels in which the column's words are whole, `around_px` of padding included."""
     role = ROLES.get(column.kind, "body")
-    words = {cell.text for row in rows[:_MEASURED_ROWS] if (cell := row.cells.get(column.key)) is not None}
-    widest = max((text_width(role, text) for text in words), default=0.0)
+    parts = {
+        (cell.text, cell.badge, cell.dot)
+        for row in rows[:_MEASURED_ROWS]
+        if (cell := row.cells.get(column.key)) is not None
+    }
+    widest = max(
+        (
+            text_width(role, text)
+            + (badge_width(badge[0], icon=badge[2]) + 8 if badge is not None else 0)
+            + (DOT_STEP if dot is not None else 0)
+            for text, badge, dot in parts
+        ),
+        default=0.0,
+    )
     return round(widest + 0.49) + around_px
 
 

@@ -23,7 +23,7 @@ from console.widgets.icons import draw_icon
 from console.widgets.paint import draw_box, draw_text, text_width
 from console.widgets.sparkline import draw_sparkline
 from console.widgets.states import state_look
-from console.widgets.table_columns import ROLES
+from console.widgets.table_columns import DOT_STEP, ROLES
 from console.widgets.table_model import Cell, Column, TableModel
 from console.widgets.text import UNKNOWN, middle_elide_id
 from console.widgets.theme import theme
@@ -174,6 +174,10 @@ class CellDelegate(QStyledItemDelegate):
         if cell.icon is not None:
             draw_icon(painter, cell.icon, self._ink(column, cell), x=x, y=box.y() + (box.height() - 14) // 2)
             x += _ICON_STEP
+        if cell.dot is not None:
+            dot = QRectF(x, box.y() + round((box.height() - 8) / 2), 8, 8)
+            draw_box(painter, dot, fill=look.color(cell.dot), radius=4)
+            x += DOT_STEP
         room = box.right() - x
         if cell.badge is not None:
             room -= badge_width(cell.badge[0], icon=cell.badge[2]) + 8

@@ -29,7 +29,7 @@ class Cell(NamedTuple):
     `sort` is what the local sort compares, `copy` what Ctrl+C takes instead of `text`. `tone` is a colour
     token, a tone or, in a badge column, the tone of the badge. `badge` stands after the text as (words, tone,
     icon). `series` draws a sparkline, `bar` (0 to 1) a bar left of the number, `suffix` muted
-    words right of it.
+    words right of it. `dot` is the colour token of a dot before the text.
     """
 
     text: str = UNKNOWN
@@ -47,6 +47,7 @@ class Cell(NamedTuple):
     bar: float | None = None
     suffix: str | None = None
     checked: bool | None = None
+    dot: str | None = None
 
 
 UNKNOWN_CELL = Cell()

@@ -1,12 +1,12 @@
 """Tabs of a detail panel: words on a hairline, the chosen one underlined in the link colour."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from PySide6.QtCore import QRectF, QSize, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QTabBar, QWidget
 
-from console.widgets.paint import draw_text, text_width
+from console.widgets.paint import draw_box, draw_text, text_width
 from console.widgets.style import ask_for_ring
 from console.widgets.theme import repaint_on_change, theme
 from console.widgets.tokens import TAB_HEIGHT
@@ -23,6 +23,7 @@ class TabBar(QTabBar):
         super().__init__(parent)
         self._gap = gap
         self._indent = indent
+        self._marked: frozenset[str] = frozenset()
         self.setAccessibleName(name)
         self.setExpanding(False)
         self.setDrawBase(False)
@@ -44,6 +45,16 @@ class TabBar(QTabBar):
         for index in range(self.count()):
             if self.tabText(index) == tab:
                 self.setCurrentIndex(index)
+
+    def set_marked(self, tabs: Collection[str]) -> None:
+        """Put a red dot on the tabs on which something is wrong."""
+        if self._marked != frozenset(tabs):
+            self._marked = frozenset(tabs)
+            for index in range(self.count()):
+                wrong = self.tabText(index) in self._marked
+                self.setAccessibleTabName(index, f"{self.tabText(index)}, needs attention" if wrong else "")
+                self.setTabToolTip(index, "Something here is not right yet" if wrong else "")
+            self.update()
 
     def _on_changed(self, index: int) -> None:
         self.changed.emit(self.tabText(index))
@@ -72,6 +83,9 @@ class TabBar(QTabBar):
             x = rect.x() + self._outer(index)
             at = round(x + (width - text_width(role, self.tabText(index))) / 2)
             draw_text(painter, self.tabText(index), role=role, color=ink, x=at, top=0, height=TAB_HEIGHT)
+            if self.tabText(index) in self._marked:
+                dot = QRectF(round(x + width) + 2, TAB_HEIGHT / 2 - 7, 5, 5)
+                draw_box(painter, dot, fill=look.color("error"), radius=2.5)
             if chosen:
                 painter.fillRect(QRectF(round(x), TAB_HEIGHT - 2, round(width), 2), look.color("link"))
                 if self.hasFocus():
