@@ -22,7 +22,15 @@ from console.broker.session import NEVER_RESTORE_S
 from console.broker.stream import open_stream
 
 
+class _NeverRestoring(kombu_redis.QoS):
+    """Who consumes with kombu also hands back what others hold too long, under a lock in the broker."""
+
+    def restore_visible(self, *_args: object, **_named: object) -> None:
+        """That is the workers' business: a question to them must neither take the lock nor need the right."""
+
+
 class _RedisChannel(kombu_redis.Channel):
+    QoS = _NeverRestoring
     connection_class: Any = DialedConnection
     broker: BrokerAddress
 
