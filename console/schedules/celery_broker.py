@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from console.broker.sending import ask_workers, send_task
 from console.broker.session import Session
 from console.core.errors import Cause, ConsoleError
 from console.schedules.model import Schedule, WorkerSettings, arguments_problem
@@ -23,19 +24,17 @@ class CeleryScheduleBroker:
         self._session = session
 
     def worker_settings(self) -> WorkerSettings | None:
-        from celery.app.control import Control
-
-        # A control of our own for each question: kombu 5.7 keeps a mailbox's reply queue as it was for the
-        # thread that asked first (`Mailbox.reply_queue`); answers to another thread go where nobody reads.
-        control = Control(self._session.celery_app())
-        replies = f"{self._session.address.key_prefix}{control.mailbox.reply_queue.name}"
-        try:
-            answers = control.inspect(timeout=ANSWER_WITHIN_S, limit=1).conf(with_defaults=True)
-            # What arrives after the first answer stays in the broker for ever unless it is deleted.
-            self._session.redis_client().delete(replies)
-        except Exception as error:
-            raise _away(error) from error
-        conf = next(iter((answers or {}).values()), None)
+        answers = ask_workers(
+            self._session.celery_app(),
+            self._session.address,
+            "conf",
+            {"with_defaults": True},
+            timeout_s=ANSWER_WITHIN_S,
+            limit=1,
+        )
+        conf = next(
+            (said for answer in answers if isinstance(answer, dict) for said in answer.values()), None
+        )
         return settings_from_conf(conf) if isinstance(conf, dict) else None
 
     def run_now(self, schedule: Schedule, *, queue: str | None) -> str:
@@ -43,17 +42,14 @@ class CeleryScheduleBroker:
         if problem is not None:
             raise ConsoleError(problem.reason, remedy=problem.mend, cause=Cause.INVALID)
         options = publish_options(schedule, queue=queue)
-        try:
-            sent = self._session.celery_app().send_task(
-                schedule.task,
-                json.loads(schedule.args or "[]"),
-                json.loads(schedule.kwargs or "{}"),
-                retry=False,
-                **options,
-            )
-        except Exception as error:
-            raise _away(error) from error
-        return str(sent.id)
+        return send_task(
+            self._session.celery_app(),
+            self._session.address,
+            schedule.task,
+            json.loads(schedule.args or "[]"),
+            json.loads(schedule.kwargs or "{}"),
+            **options,
+        )
 
 
 def publish_options(schedule: Schedule, *, queue: str | None) -> dict[str, Any]:
@@ -77,13 +73,3 @@ def publish_options(schedule: Schedule, *, queue: str | None) -> dict[str, Any]:
     if expires is not None:
         options["expires"] = expires
     return options
-
-
-def _away(error: Exception) -> ConsoleError:
-    return ConsoleError(
-        "The broker did not take it",
-        detail=f"{type(error).__name__}.",
-        remedy="Check the connection and try again.",
-        cause=Cause.UNREACHABLE,
-        retryable=True,
-    )

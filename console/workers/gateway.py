@@ -7,6 +7,7 @@ nobody else ever deletes it. Protocol: kombu.pidbox.Mailbox; commands: celery.wo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
 from console.broker.address import BrokerAddress
+from console.broker.errors import broker_error, broker_errors
+from console.broker.sending import hang_up
 from console.broker.session import NEVER_RESTORE_S
-from console.core.errors import Cause, ConsoleError
+from console.core.errors import Cause
 from console.workers.model import Replies, Reply, Request
 
 if TYPE_CHECKING:
@@ -67,31 +70,36 @@ class CeleryControl:
 
     def _with_channel(self, act: Callable[[], T]) -> T:
         """Run `act` with an open channel; an idle connection that died is replaced once."""
-        from kombu.exceptions import KombuError
-
-        with self._lock:
-            fresh = self._channel is None
-            errors: tuple[type[BaseException], ...] = (KombuError, OSError)
+        with self._lock, broker_errors(self._address):
+            reused = self._channel is not None
             try:
-                self._open()
-                errors += (*self._connection.connection_errors, *self._connection.channel_errors)
-                try:
-                    return act()
-                except errors:
-                    if fresh:
-                        raise
-                    self._drop()
-                    self._open()
-                    return act()
-            except errors as error:
-                self._drop()
-                raise self._said(error) from error
+                return self._act(act)
+            except Exception as error:
+                # One that has not answered in time is not asked again: that would take as long once more.
+                said = broker_error(error, self._address)
+                if not reused or said is None or said.cause is not Cause.UNREACHABLE:
+                    raise
+            return self._act(act)
+
+    def _act(self, act: Callable[[], T]) -> T:
+        try:
+            self._open()
+            return act()
+        except BaseException:
+            connection, self._connection, self._channel = self._connection, None, None
+            if connection is not None:
+                with contextlib.suppress(Exception):
+                    hang_up(connection, self._address)
+            raise
 
     def _open(self) -> None:
         if self._channel is None:
-            self._connection = self._app().connection_for_write(
-                transport_options={"visibility_timeout": NEVER_RESTORE_S}
-            )
+            if not self._address.kind.is_redis:
+                # A line that died in silence still holds its exclusive queue at the other end.
+                self._oid = str(uuid4())
+            # An option of Redis's; AMQP passes over it.
+            options = {"visibility_timeout": NEVER_RESTORE_S}
+            self._connection = self._app().connection_for_write(transport_options=options)
             self._channel = self._connection.channel()
 
     def _drop(self) -> None:
@@ -102,24 +110,6 @@ class CeleryControl:
             except Exception:
                 log.debug("closing the control connection failed", exc_info=True)
 
-    def _said(self, error: BaseException) -> ConsoleError:
-        import redis
-
-        from console.broker.errors import redis_error
-
-        seen: BaseException | None = error
-        while seen is not None:
-            if isinstance(seen, redis.RedisError):
-                return redis_error(seen, self._address)
-            seen = seen.__cause__
-        return ConsoleError(
-            "Workers cannot be asked",
-            detail=f"{self._address.host}:{self._address.port}: {type(error).__name__}.",
-            remedy="Check that the broker runs and that this machine may reach it.",
-            cause=Cause.UNREACHABLE,
-            retryable=True,
-        )
-
     def _round(self, requests: Sequence[Request], timeout_s: float) -> Replies:
         kombu: Any = import_module("kombu")
         exchange = self._app().control.mailbox.reply_exchange
@@ -129,6 +119,8 @@ class CeleryControl:
             routing_key=self._oid,
             durable=False,
             auto_delete=True,
+            # RabbitMQ 4.3 refuses a queue that is neither durable nor exclusive.
+            exclusive=True,
         )
         collected = _Collected([str(uuid4()) for _ in requests], requests)
         consumer = kombu.Consumer(
@@ -139,13 +131,12 @@ class CeleryControl:
             accept=["json"],
             no_ack=True,
         )
-        try:
-            with consumer:
-                for request, ticket in zip(requests, collected.tickets, strict=True):
-                    self._publish(request, ticket=ticket, reply_to=exchange.name)
-                self._drain(collected, time.monotonic() + timeout_s)
-        finally:
-            self._channel.queue_delete(queue.name)
+        with consumer:
+            for request, ticket in zip(requests, collected.tickets, strict=True):
+                self._publish(request, ticket=ticket, reply_to=exchange.name)
+            self._drain(collected, time.monotonic() + timeout_s)
+        # Not after a failure: the line is gone then, and the next round uses and deletes the same queue.
+        self._channel.queue_delete(queue.name)
         return collected.replies()
 
     def _drain(self, collected: _Collected, deadline_s: float) -> None:
