@@ -18,7 +18,7 @@ import redis
 from tests.certificates import Certificates
 from tests.valkey import ValkeyServer, valkey_server
 
-pytest_plugins = ("tests.postgres", "tests.rabbitmq", "tests.second_look", "tests.sshd")
+pytest_plugins = ("tests.postgres", "tests.rabbitmq", "tests.second_look", "tests.sentinel", "tests.sshd")
 
 if "DISPLAY" not in os.environ:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")

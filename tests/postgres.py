@@ -1,7 +1,7 @@
 """A real PostgreSQL server for tests: loopback only, a free port, a password, a folder of its own.
 
-The fixture `postgres` is one server for the whole run. A machine without PostgreSQL fails the tests that
-need it and says what to install.
+The fixture `postgres` is one server for the whole run, `postgres_tls` one that speaks TLS only. A machine
+without PostgreSQL fails the tests that need it and says what to install.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.valkey import free_port
+from tests.certificates import Certificates
+from tests.valkey import ServerTls, free_port
 
 START_S = 20.0
 STOP_S = 10.0
@@ -67,6 +68,8 @@ class PostgresServer:
     port: int = field(default_factory=free_port)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
     process: subprocess.Popen[bytes] | None = None
+    tls: ServerTls | None = None
+    """With it nobody gets in without TLS, nor, with its `client_ca_file`, without a client's certificate."""
 
     @property
     def _log(self) -> Path:
@@ -78,21 +81,44 @@ class PostgresServer:
 
     def make_database(self, name: str) -> str:
         """An empty database of this name, in place of any other; its URL."""
-        with psycopg.connect(self.url(), autocommit=True) as connection:
+        with self._connect() as connection:
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
 
-    def make_cluster(self) -> None:
-        """`initdb`. The password goes in by a file that only its owner reads, gone afterwards."""
-        secret = self.folder / "secret"
-        handle = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A session of the test's own; it trusts the server whatever it shows."""
+        shown: dict[str, Any] = {}
+        if self.tls is not None and self.tls.client is not None:
+            shown = {"sslcert": str(self.tls.client.cert_file), "sslkey": str(self.tls.client.key_file)}
+        return psycopg.connect(self.url(), connect_timeout=2, autocommit=True, **shown)
+
+    def _write_tls(self, tls: ServerTls) -> dict[str, str]:
+        """The server's own copies, which must belong to whom it runs as; the settings that name them."""
+        data = self.folder / "data"
+        files = {"server.crt": tls.pair.cert_file, "server.key": tls.pair.key_file}
+        if tls.client_ca_file is not None:
+            files["root.crt"] = tls.client_ca_file
+        for name, source in files.items():
+            self._write(data / name, source.read_text())
+        proof = " clientcert=verify-ca" if tls.client_ca_file is not None else ""
+        self._write(data / "pg_hba.conf", f"hostssl all all 127.0.0.1/32 scram-sha-256{proof}\n")
+        return {"ssl": "on"} | ({"ssl_ca_file": "root.crt"} if "root.crt" in files else {})
+
+    def _write(self, path: Path, text: str) -> None:
+        """A file that only whom the server runs as can read."""
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w") as file:
             if "user" in self.run_as:
                 os.fchown(handle, self.run_as["user"], self.run_as["group"])
-            file.write(self.password)
+            file.write(text)
+
+    def make_cluster(self) -> None:
+        """`initdb`. The password goes in by a file that only its owner reads, gone afterwards."""
+        secret = self.folder / "secret"
+        self._write(secret, self.password)
         try:
             self._run(
                 *(str(program("initdb")), "-D", str(self.folder / "data"), "-U", "console"),
@@ -119,6 +145,8 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         settings = {**SETTINGS, "port": str(self.port)}
+        if self.tls is not None:
+            settings |= self._write_tls(self.tls)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
@@ -139,7 +167,7 @@ class PostgresServer:
         deadline = time.monotonic() + START_S
         while True:
             try:
-                psycopg.connect(self.url(), connect_timeout=2).close()
+                self._connect().close()
                 return
             except psycopg.OperationalError as error:
                 if time.monotonic() > deadline or self.process.poll() is not None:
@@ -185,12 +213,12 @@ def _another_user() -> dict[str, Any]:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(*, tls: ServerTls | None = None) -> Iterator[PostgresServer]:
     """A running server that is gone, with its folder, at the end."""
     run_as = _another_user()
     # Not below pytest's folder, which is closed to other users.
     folder = Path(tempfile.mkdtemp(prefix="console-postgres-"))
-    server = PostgresServer(folder, run_as)
+    server = PostgresServer(folder, run_as, tls=tls)
     try:
         if run_as:
             os.chown(folder, run_as["user"], run_as["group"])
@@ -206,4 +234,11 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres() -> Iterator[PostgresServer]:
     """One server for the whole run; take a database of your own with `make_database`."""
     with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_tls(certificates: Certificates) -> Iterator[PostgresServer]:
+    """One server for the whole run that speaks TLS only, its certificate signed by `certificates`."""
+    with postgres_server(tls=ServerTls(certificates.issue("postgres"))) as server:
         yield server
