@@ -17,6 +17,7 @@ from console.broker.needs import (
     REDIS_NEEDS,
     Need,
     Place,
+    event_patterns,
     key_pattern,
     literal,
 )
@@ -39,33 +40,38 @@ _RIGHTS[AclKind.OPERATE] = _RIGHTS[AclKind.READ_ONLY] | {Right.ASK_WORKERS, Righ
 _ALWAYS = (*LOGIN_COMMANDS, "info", "multi", "discard")
 
 
-def redis_acl(kind: AclKind | str, *, user: str, key_prefix: str = "", database: int = 0) -> str:
+def redis_acl(
+    kind: AclKind | str, *, user: str, key_prefix: str = "", database: int = 0, sentinel: bool = False
+) -> str:
     """One line for an ACL file of Redis 7 or Valkey. Raises `ConsoleError` for a name with a space in it.
 
-    `database` counts for channels only: Redis has no rights by database.
+    `database` counts for channels only (Redis has no rights by database), and so does `sentinel`, which adds
+    the channel that old workers behind Sentinel publish on.
     """
     for what, value in (("user", user), ("key prefix", key_prefix)):
         if re.search(r"\s", value) or (what == "user" and not value):
             raise ConsoleError(
                 f"No ACL rule can be written for this {what}", detail=repr(value), cause=Cause.INVALID
             )
-    return " ".join(["user", user, *_rules(AclKind(kind), key_prefix, database)]) + "\n"
+    return " ".join(["user", user, *_rules(AclKind(kind), key_prefix, database, sentinel)]) + "\n"
 
 
-def redis_acl_command(kind: AclKind | str, *, user: str, key_prefix: str = "", database: int = 0) -> str:
+def redis_acl_command(
+    kind: AclKind | str, *, user: str, key_prefix: str = "", database: int = 0, sentinel: bool = False
+) -> str:
     """The same for redis-cli. The password is set by a second command, which the README names."""
-    rules = redis_acl(kind, user=user, key_prefix=key_prefix, database=database)
+    rules = redis_acl(kind, user=user, key_prefix=key_prefix, database=database, sentinel=sentinel)
     return "ACL SETUSER " + rules.removeprefix("user ").rstrip("\n")
 
 
-def _rules(kind: AclKind, key_prefix: str, database: int) -> list[str]:
+def _rules(kind: AclKind, key_prefix: str, database: int, sentinel: bool) -> list[str]:
     needs = [need for need in REDIS_NEEDS if _RIGHTS[kind].intersection(need.rights)]
     plain = [need.command for need in needs if need.place is Place.NOTHING]
     rules = ["reset", "on", *_commands((*_ALWAYS, *_allowed(plain, kind)))]
     selectors: dict[tuple[str, ...], list[str]] = {}
     for need in needs:
         if need.place is not Place.NOTHING and (kind is AclKind.OPERATE or not need.changes):
-            where = _where(need, key_prefix, database)
+            where = _where(need, key_prefix, database, sentinel)
             selectors.setdefault(where, []).append(need.command)
     # A selector allows its own commands on its own keys and channels only, so that nothing mixes.
     rules += [f"({' '.join((*where, *_commands(commands)))})" for where, commands in selectors.items()]
@@ -80,12 +86,13 @@ def _commands(commands: Iterable[str]) -> list[str]:
     return [f"+{command}" for command in dict.fromkeys(commands)]
 
 
-def _where(need: Need, key_prefix: str, database: int) -> tuple[str, ...]:
+def _where(need: Need, key_prefix: str, database: int, sentinel: bool) -> tuple[str, ...]:
+    if need.command == "psubscribe":
+        patterns = event_patterns(key_prefix, database, sentinel=sentinel)
+        return tuple(f"&{pattern}" for pattern in patterns)
     if need.place.is_channel:
-        head = f"&{literal(key_prefix)}/{database}.{need.place}"
-        if need.place is Place.CONTROL:
-            return (head,)
-        return (f"{head}/*",) if need.command == "psubscribe" else (f"{head}/task.sent",)
+        tail = "/task.sent" if need.place is Place.EVENTS else ""
+        return (f"&{literal(key_prefix)}/{database}.{need.place}{tail}",)
     right = "%RW~" if need.command == "brpop" else "%W~" if need.changes else "%R~"
     return (right + key_pattern(need.place, key_prefix),)
 

@@ -11,11 +11,11 @@ import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 
-from console.broker.address import BrokerAddress
+from console.broker.address import BrokerAddress, BrokerKind
 from console.core.connection import Right
 
 DEFAULT_QUEUE = "celery"
-LOGIN_COMMANDS = ("select", "ping", "client|setname", "client|setinfo")
+LOGIN_COMMANDS = ("select", "ping", "role", "client|setname", "client|setinfo")
 """What every connection sends beside AUTH and HELLO (which Redis lets everybody send)."""
 
 
@@ -110,16 +110,19 @@ def targets(need: Need, address: BrokerAddress, queues: tuple[str, ...]) -> tupl
             return (channel(address, need.place),)
         case Place.EVENTS:
             # A subscription must be allowed letter by letter as a pattern.
-            return (
-                event_pattern(address)
-                if need.command == "psubscribe"
-                else channel(address, need.place, "task.sent"),
-            )
+            if need.command != "psubscribe":
+                return (channel(address, need.place, "task.sent"),)
+            sentinel = address.kind is BrokerKind.SENTINEL
+            return event_patterns(address.key_prefix, address.database, sentinel=sentinel)
 
 
-def event_pattern(address: BrokerAddress) -> str:
-    """The pattern of the channels on which events come, with glob characters of the prefix escaped."""
-    return f"{literal(address.key_prefix)}/{address.database}.{Place.EVENTS}/*"
+def event_patterns(key_prefix: str, database: int, *, sentinel: bool) -> tuple[str, ...]:
+    """The patterns of the channels on which events come, with glob characters of the prefix escaped.
+
+    Behind Sentinel a kombu before 5.4 writes the `{db}` of its prefix as it stands (FACTS, 5.1).
+    """
+    databases = (str(database), "{db}") if sentinel else (str(database),)
+    return tuple(f"{literal(key_prefix)}/{one}.{Place.EVENTS}/*" for one in databases)
 
 
 def key_pattern(place: Place, key_prefix: str) -> str:

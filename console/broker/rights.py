@@ -120,12 +120,7 @@ Words = tuple[str, ...]
 
 
 def _probe(connection: Any, address: BrokerAddress, queues: tuple[str, ...]) -> Probed:
-    questions = [
-        (need, target)
-        # A subscription comes last: where it is carried out, the connection takes no other command.
-        for need in sorted(REDIS_NEEDS, key=lambda one: one.command == "psubscribe")
-        for target in targets(need, address, queues) or ("",)
-    ]
+    questions = [(need, target) for need in REDIS_NEEDS for target in targets(need, address, queues) or ("",)]
     asked = [
         (need, (need.command, *((target,) if target else ()), *need.words)) for need, target in questions
     ]
@@ -137,7 +132,7 @@ def _probe(connection: Any, address: BrokerAddress, queues: tuple[str, ...]) -> 
             known.add(need)
         if refusal is not None and refusal not in refused:
             refused.append(refusal)
-    return Probed(frozenset(known), tuple(sorted(refused, key=_table_order)), queues)
+    return Probed(frozenset(known), tuple(refused), queues)
 
 
 Answer = redis.RedisError | bool | None
@@ -152,26 +147,32 @@ def _ask(connection: Any, address: BrokerAddress, asked: list[tuple[Need, Words]
     user = address.username or "default"
     if not isinstance(_answers(connection, [("ACL", "DRYRUN", user, "PING")])[0], redis.RedisError):
         return _dry_run(connection, user, asked)
-    reading = [words for need, words in asked if not need.changes]
-    answers = iter(_answers(connection, reading))
+    answers = iter(_answers(connection, [words for need, words in asked if _is_harmless(need)]))
     refusals: dict[str, Answer] = {"multi": multi}
-    return [refusals.get(need.command) if need.changes else _tried(next(answers)) for need, _words in asked]
+    return [
+        _tried(next(answers)) if _is_harmless(need) else refusals.get(need.command) for need, _words in asked
+    ]
+
+
+def _is_harmless(need: Need) -> bool:
+    """Whether it may be carried out. A subscription changes what a connection is, and how it is answered."""
+    return not need.changes and need.command != "psubscribe"
 
 
 def _queue(connection: Any, asked: list[tuple[Need, Words]]) -> list[Answer]:
-    """Inside a transaction that has begun and is never carried out: only an empty one is, for EXEC."""
-    ended = _answers(connection, [("EXEC",)])[0]
-    if not isinstance(ended, redis.RedisError):
-        again = _answers(connection, [("MULTI",)])[0]
-        if again not in (b"OK", "OK", True):
-            raise redis.InvalidResponse(f"MULTI was answered with {again!r}")
-    # From here on nothing is carried out, so all may be sent at once.
+    """Inside the transaction that has just begun; it is dropped before EXEC is asked about, on an empty one.
+
+    All are sent at once: from MULTI's answer to DISCARD the server carries nothing out.
+    """
     inner = [words for need, words in asked if need.command not in ("multi", "exec")]
     answers = iter(_answers(connection, inner))
-    transaction: dict[str, Answer] = {
-        "multi": True,
-        "exec": ended if isinstance(ended, redis.RedisError) else True,
-    }
+    dropped, _begun, ended = _answers(connection, [("DISCARD",), ("MULTI",), ("EXEC",)])
+    transaction: dict[str, Answer] = {"multi": True, "exec": True}
+    if isinstance(ended, redis.RedisError):
+        # An EXEC that is refused ends the transaction as well, and says so in a form of its own (EXECABORT).
+        transaction["exec"] = redis.exceptions.NoPermissionError(str(ended))
+    if isinstance(dropped, redis.RedisError):
+        transaction["exec"] = None
     return [
         transaction[need.command] if need.command in transaction else _queued(next(answers))
         for need, _words in asked
@@ -212,10 +213,6 @@ def _answers(connection: Any, commands: list[Words]) -> list[Any]:
         except redis.ResponseError as error:
             found.append(error)
     return found
-
-
-def _table_order(refusal: Refusal) -> int:
-    return REDIS_NEEDS.index(refusal.need)
 
 
 def _refusal(need: Need, target: str, answer: redis.RedisError) -> Refusal | None:
