@@ -14,9 +14,9 @@ qt_packages="libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-
   libxcb-xkb1 libxkbcommon-x11-0 libx11-xcb1"
 # redis-tools holds the server's program too, without the service; so does mariadb-server-core.
 test_packages="xvfb xauth dbus dbus-daemon gnome-keyring at-spi2-core procps postgresql rabbitmq-server
-  openssh-server openssh-client redis-tools mariadb-server-core"
+  openssh-server openssh-client redis-tools mariadb-server-core mariadb-client-core"
 test_programs="Xvfb xauth dbus-run-session gnome-keyring-daemon rabbitmq-server sshd ssh-keygen ssh-agent
-  redis-check-rdb mariadbd mariadb-install-db"
+  redis-check-rdb mariadbd mariadb-install-db my_print_defaults"
 services="rabbitmq-server epmd ssh"
 
 missing_libraries() {

@@ -18,7 +18,15 @@ import redis
 from tests.certificates import Certificates
 from tests.valkey import ValkeyServer, valkey_server
 
-pytest_plugins = ("tests.postgres", "tests.rabbitmq", "tests.second_look", "tests.sentinel", "tests.sshd")
+# The others import from tests.postgres, which pytest must see first to rewrite its assertions.
+pytest_plugins = (
+    "tests.postgres",
+    "tests.mariadb",
+    "tests.rabbitmq",
+    "tests.second_look",
+    "tests.sentinel",
+    "tests.sshd",
+)
 
 if "DISPLAY" not in os.environ:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")

@@ -199,8 +199,8 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 
-def _another_user() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root: then it runs as the package's own user, else as nobody."""
+def another_user() -> dict[str, Any]:
+    """Database servers refuse to run as root: then they run as PostgreSQL's own user, else as nobody."""
     if os.geteuid() != 0:
         return {}
     for name in ("postgres", "nobody"):
@@ -209,13 +209,13 @@ def _another_user() -> dict[str, Any]:
         except KeyError:
             continue
         return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    raise RuntimeError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
+    raise RuntimeError("it does not run as root, and there is neither a user postgres nor nobody")
 
 
 @contextmanager
 def postgres_server(*, tls: ServerTls | None = None) -> Iterator[PostgresServer]:
     """A running server that is gone, with its folder, at the end."""
-    run_as = _another_user()
+    run_as = another_user()
     # Not below pytest's folder, which is closed to other users.
     folder = Path(tempfile.mkdtemp(prefix="console-postgres-"))
     server = PostgresServer(folder, run_as, tls=tls)
