@@ -63,7 +63,9 @@ def kombu_transport(address: BrokerAddress) -> type[Any]:
         return type("Transport", (kombu_redis.Transport,), {"Channel": channel})
     line = type("Line", (_AmqpLine,), {"broker": address})
 
-    def make_line(_self: object, host: str, connect_timeout: float, **_options: object) -> Any:
+    def make_line(
+        _self: object, host: str, connect_timeout: float, *_others: object, **_named: object
+    ) -> Any:
         return line(host, connect_timeout=connect_timeout)
 
     connection = type("Connection", (pyamqp.Connection,), {"Transport": make_line})
