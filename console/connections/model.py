@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -182,6 +183,11 @@ def with_secrets(connection: Connection, secrets: Secrets) -> Connection:
     return replace(
         connection, broker=broker, schedules=schedules, results=replace(connection.results, redis=redis)
     )
+
+
+def new_connection_id() -> str:
+    """A name for files and the keyring that a person's renaming never changes."""
+    return uuid.uuid4().hex[:12]
 
 
 def keyring_entry(connection_id: str, purpose: Purpose) -> str:

@@ -75,7 +75,9 @@ class SecretKeeper:
             self.state = KeyringState(name)
         return self.state
 
-    async def wanted(self, connection: Connection, why: ConsoleError | None, about: Purpose) -> Secrets:
+    async def wanted(
+        self, connection: Connection, why: ConsoleError | None, about: Purpose | None
+    ) -> Secrets:
         """The secrets that `connection` may have; a person is asked for what cannot be read.
 
         With `why` they are asked for the one `about` which it is anyway. Raises `NotAnswered`.
@@ -83,7 +85,7 @@ class SecretKeeper:
         found: list[tuple[Purpose, Secret]] = []
         for purpose in wanted_secrets(connection):
             if why is not None and purpose is about:
-                secret = await self._asked(SecretQuestion(connection.info, purpose, why))
+                secret = await self.asked(SecretQuestion(connection.info, purpose, why))
             else:
                 secret = await self._wanted(connection.info, purpose)
             found.append((purpose, secret))
@@ -99,14 +101,14 @@ class SecretKeeper:
                 return self._read(entry, reading.result())
         except ConsoleError as error:
             self._refused(error)
-            return await self._asked(SecretQuestion(connection, purpose, error))
+            return await self.asked(SecretQuestion(connection, purpose, error))
         return await self._asked_meanwhile(SecretQuestion(connection, purpose, waiting=True), reading)
 
     def _read(self, entry: str, secret: Secret | None) -> Secret:
         self._known.setdefault(entry, secret or NO_SECRET)
         return self._known[entry]
 
-    async def _asked(self, question: SecretQuestion) -> Secret:
+    async def asked(self, question: SecretQuestion) -> Secret:
         """What the person types. Without anybody to ask the connection goes without."""
         if self.ask is None:
             if question.why is not None:
@@ -133,7 +135,7 @@ class SecretKeeper:
         """What comes first: the keyring's answer, which withdraws the question, or the person's."""
         entry = keyring_entry(question.connection.id, question.purpose)
         if self.ask is None:
-            return await self._asked(replace(question, why=_silent()))
+            return await self.asked(replace(question, why=_silent()))
         asking = self._tasks.start(_awaited(self.ask(question)), name="ask for a secret")
         try:
             await asyncio.wait({reading, asking}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,32 +1,47 @@
-"""Connections over time: which exist, which is open, and whether its line is up.
+"""Connections over time: which exist, which is open, and what opening one takes.
 
-The session is made here and handed to whoever listens; the ping here is the one place that decides
-between Connected and Reconnecting.
+The session is made here and handed to whoever listens. Beside it stand the list (`store`), the secrets
+(`secrets`), the tunnels (`tunnels`) and the watching of the line (`life`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
-from console.broker.address import BrokerAddress
+from console.broker.address import BrokerAddress, BrokerKind
 from console.broker.database import DatabaseAddress
+from console.broker.errors import LoginRefused
 from console.broker.session import Session
-from console.connections.gateway import ConnectionsFile, SecretStore
+from console.broker.stream import SentinelRefused
+from console.broker.tunnel_errors import PassphraseNeeded, UnknownHostKey
+from console.broker.tunnel_hosts import trust
+from console.connections import sharing
+from console.connections.gateway import ConnectionsFile, LastUsedFile, SecretStore
+from console.connections.life import LineWatch, is_final, pause_s
 from console.connections.model import (
     Connection,
+    KeyringState,
     Purpose,
+    SecretAnswer,
+    SecretQuestion,
     Secrets,
     keyring_entry,
     local_stack_connection,
+    new_connection_id,
     wanted_secrets,
     with_secrets,
     without_secrets,
 )
+from console.connections.secrets import PATIENCE_S, NotAnswered, SecretKeeper
+from console.connections.sharing import ImportKind, ImportPlan
+from console.connections.store import ConnectionsStore
+from console.connections.tunnels import SYSTEM_KNOWN_HOSTS, Tunnels, Ways, lacks_route
 from console.core.clock import Clock
-from console.core.connection import LOCAL_STACK_ID, LinkState
+from console.core.connection import LOCAL_STACK_ID, LinkState, LinkStatus, Rights
 from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
 from console.core.home import Home
@@ -35,14 +50,23 @@ from console.core.notices import Level, NoticeAction, NoticeBoard
 from console.core.redaction import Secret
 from console.core.spawn import Tasks
 
-PING_S = 2.0
-SUSPECT_S = 0.1
-RETRY_S = (0.5, 1.0, 2.0)  # then 2 s for good: Connected within 5 s of the broker's return
-_FINAL_CAUSES = frozenset({Cause.REFUSED_LOGIN, Cause.NOT_PERMITTED, Cause.INVALID, Cause.CERTIFICATE})
+__all__ = ["ConnectionsService", "new_connection_id"]
+
+ENDING_S = 2.5
+TUNNEL_S = 60.0
+
+
+def _probe_rights(session: Session) -> Rights:
+    from console.broker.rights import probe_rights
+
+    return probe_rights(session)
 
 
 class ConnectionsService:
-    """`local` gives the local stack's broker and schedules database while it runs, else None."""
+    """`local` gives the local stack's broker and schedules database while it runs, else None.
+
+    `probe` tells what the broker's user may not do; blocking, on the link lane of an open session.
+    """
 
     def __init__(
         self,
@@ -53,142 +77,247 @@ class ConnectionsService:
         notices: NoticeBoard,
         clock: Clock,
         local: Callable[[], tuple[BrokerAddress, DatabaseAddress] | None],
+        probe: Callable[[Session], Rights] = _probe_rights,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._home = home
-        self._file = file
-        self._secrets = secrets
         self._notices = notices
         self._clock = clock
         self._local = local
-        self._files = Lane("connections file", threads=1, timeout_s=10.0)
-        self._keyring = Lane("keyring", threads=1, timeout_s=120.0)
-        self._passwords: dict[str, Secret] = {}
+        self._probe = probe
         self._tasks = Tasks("connection")
+        self._keeper = SecretKeeper(secrets, notices=notices, tasks=self._tasks, patience_s=patience_s)
+        self._store = ConnectionsStore(
+            file=file,
+            last_used=LastUsedFile(home.last_used_file),
+            notices=notices,
+            clock=clock,
+            tasks=self._tasks,
+            changed=self._list_changed,
+        )
+        self._tunnel_lane = Lane("tunnels", threads=2, timeout_s=TUNNEL_S)
+        self._ending_lane = Lane("tunnels' end", threads=1, timeout_s=10.0)
         self._changing = asyncio.Lock()
-        self._writing = asyncio.Lock()
         self._wish = 0
-        self._suspected = asyncio.Event()
-        self._unreadable: ConsoleError | None = None
-        self.connections: list[Connection] = [local_stack_connection()]
+        self._opening: asyncio.Task[Session | ConsoleError | None] | None = None
+        self._opening_status: LinkStatus | None = None
+        self._try_now = asyncio.Event()
+        self._watch: LineWatch | None = None
+        self._open_connection: Connection | None = None
+        self._endings: set[asyncio.Task[None]] = set()
+        self._left_in_file: set[tuple[str, Purpose, Secret]] = set()
         self.chosen_id = LOCAL_STACK_ID
         self.session: Session | None = None
         self.refused: ConsoleError | None = None
         self.start_local: Callable[[], None] | None = None
         """What the button on "The local stack is not running" does."""
         self.resolving = False
-        """Whether a connection is about to open: its password is being fetched, which may take a prompt."""
+        """Whether a connection is about to open: a secret is being fetched or a tunnel opened."""
         self.changed: Happening[None] = Happening()
         self.opened: Happening[Session] = Happening()
         self.closing: list[Callable[[], Awaitable[None]]] = []
+
+    # --- What there is -------------------------------------------------------------------------------------
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The local stack first. One that is open stays among them when another console removes it."""
+        listed = self._store.connections
+        held = self._open_connection
+        if held is None or self.session is None or any(one.id == held.id for one in listed):
+            return listed
+        return [*listed, held]
 
     @property
     def chosen(self) -> Connection:
         return self.by_id(self.chosen_id)
 
     def by_id(self, connection_id: str) -> Connection:
-        return next((one for one in self.connections if one.id == connection_id), self.connections[0])
+        listed = self.connections
+        return next((one for one in listed if one.id == connection_id), listed[0])
+
+    @property
+    def unreadable(self) -> ConsoleError | None:
+        """Why the file cannot be read: the list is the last good one then, and cannot be changed."""
+        return self._store.unreadable
+
+    @property
+    def status(self) -> LinkStatus:
+        """The state of the line, of one that is about to open too, and why there is none."""
+        if self._opening_status is not None:
+            return self._opening_status
+        if self.session is not None:
+            return self.session.status
+        return LinkStatus(LinkState.DISCONNECTED, self._clock.now(), error=self.refused)
 
     def local_address(self) -> BrokerAddress | None:
         """Where the local stack's broker listens, while it does."""
         local = self._local()
         return local[0] if local else None
 
+    # --- The list ------------------------------------------------------------------------------------------
+
     async def load(self) -> None:
         """Read the file; a broken one is told and left alone (then nothing is saved over it)."""
-        try:
-            stored = await self._files.run(self._file.read)
-        except ConsoleError as error:
-            self._unreadable = error
-            self._notices.post_error(error, key="connections-file")
-            return
-        local = next((one for one in stored if one.is_local_stack), None)
-        others = [one for one in stored if not one.is_local_stack]
-        self.connections = [local_stack_connection(local.last_used if local else None), *others]
+        await self._store.load()
         await self._move_passwords_out()
+
+    async def use_last_good(self) -> None:
+        """Set an unreadable file aside and go on with the last good list. Raises `ConsoleError`."""
+        await self._store.use_last_good()
+
+    def _list_changed(self) -> None:
+        """The list is another one, perhaps by another console: what is open goes on, under its new name."""
+        session = self.session
+        listed = {one.id: one for one in self._store.connections}
+        if session is not None and (now := listed.get(session.info.id)) is not None:
+            session.info = now.info
+            self._open_connection = now
+        if self._store.passwords:
+            self._tasks.start(self._move_passwords_out(), name="move passwords out of the file")
         self.changed.emit(None)
 
     async def _move_passwords_out(self) -> None:
-        """Passwords that somebody has written into the file go to the keyring, and out of the file."""
-        cleaned: list[Connection] = []
-        for one in self.connections:
-            clean, secrets = without_secrets(one)
-            for purpose, secret in secrets.values:
-                await self._keep(keyring_entry(one.id, purpose), secret)
-            cleaned.append(clean)
-        if cleaned != self.connections:
-            async with self._writing:
-                await self._write(cleaned)
+        """Passwords that somebody has written into the file go to the keyring, and only then out of it."""
+        moved: set[str] = set()
+        for connection_id, secrets in list(self._store.passwords.items()):
+            found = {(connection_id, purpose, secret) for purpose, secret in secrets.values}
+            if found <= self._left_in_file:
+                continue
+            self._left_in_file |= found
+            kept = [
+                await self._keeper.keep(keyring_entry(connection_id, purpose), secret)
+                for purpose, secret in secrets.values
+            ]
+            if all(kept):
+                moved.add(connection_id)
+                self._left_in_file -= found
+            else:
+                self._notices.post(
+                    Level.WARNING,
+                    "Passwords stand in the connections file",
+                    detail=f"Those of {self.by_id(connection_id).name} could not be moved to the keyring, "
+                    "so they were left there. Take them out by hand, or make the keyring usable.",
+                    key="passwords-in-file",
+                )
+        if moved:
+            try:
+                await self._store.update(
+                    lambda found: [without_secrets(one)[0] if one.id in moved else one for one in found]
+                )
+            except ConsoleError as error:
+                self._notices.post_error(error, key="passwords-in-file")
 
-    async def save(self, connection: Connection, secrets: Secrets) -> None:
+    async def save(self, connection: Connection, secrets: Secrets, *, copy_from: str | None = None) -> None:
         """Add or replace `connection`. Raises `ConsoleError`.
 
-        A secret that is absent stays as it is kept, an empty one is removed. What is open follows: a new
-        name, environment or mode at once, anything else by a new connection.
+        A secret that is absent stays as it is kept (or is that of `copy_from`), an empty one is removed.
+        What is open follows: a new name, environment or mode at once, anything else by a new connection.
         """
         connection, in_addresses = without_secrets(connection)
         secrets = Secrets((*in_addresses.values, *secrets.values))
         before = self._existing(connection.id)
-        async with self._writing:
-            names = {one.name for one in self.connections if one.id != connection.id}
-            if connection.name in names:
-                raise ConsoleError(
-                    f"There is already a connection named {connection.name}", cause=Cause.CONFLICT
-                )
-            rest = [one for one in self.connections if one.id != connection.id]
-            ids = [one.id for one in self.connections]
-            position = ids.index(connection.id) if before else len(rest)
-            await self._write([*rest[:position], connection, *rest[position:]])
-        for purpose, secret in secrets.values:
-            await self._keep(keyring_entry(connection.id, purpose), secret)
+        await self._store.update(lambda found: _with(found, connection))
+        if copy_from is not None:
+            typed = dict(secrets.values)
+            await self._keeper.copy(
+                copy_from, connection.id, [one for one in wanted_secrets(connection) if one not in typed]
+            )
+        await self._keep(connection, secrets)
+        if before is not None:
+            unwanted = set(wanted_secrets(before)) - set(wanted_secrets(connection))
+            await self._keeper.remove(connection.id, unwanted)
         await self._follow(before, connection, new_secret=bool(secrets.values))
 
+    async def _keep(self, connection: Connection, secrets: Secrets) -> None:
+        for purpose, secret in secrets.values:
+            await self._keeper.keep(keyring_entry(connection.id, purpose), secret)
+
     def _existing(self, connection_id: str) -> Connection | None:
-        return next((one for one in self.connections if one.id == connection_id), None)
+        return next((one for one in self._store.connections if one.id == connection_id), None)
 
     async def _follow(self, before: Connection | None, after: Connection, *, new_secret: bool) -> None:
         """Make the open session what its changed connection says."""
         session = self.session
         if session is None or before is None or session.info.id != after.id:
             return
-        session.info = after.info
         if new_secret or _reached(before) != _reached(after):
             await self.connect(after.id)
         self.changed.emit(None)
 
     async def remove(self, connection_id: str) -> None:
-        """Forget a connection and its password. Raises `ConsoleError`."""
+        """Forget a connection and its secrets. Raises `ConsoleError`."""
+        await self._store.update(lambda found: [one for one in found if one.id != connection_id])
         if self.session is not None and self.session.info.id == connection_id:
             await self.disconnect()
-        async with self._writing:
-            await self._write([one for one in self.connections if one.id != connection_id])
         if self.chosen_id == connection_id:
             self.choose(LOCAL_STACK_ID)
-        try:
-            for purpose in Purpose:
-                entry = keyring_entry(connection_id, purpose)
-                self._passwords.pop(entry, None)
-                await self._keyring.run(self._secrets.remove, entry)
-        except ConsoleError as error:
-            self._notices.post(Level.WARNING, "Its password may still be in the keyring", detail=error.detail)
+        await self._keeper.remove(connection_id)
 
-    async def _write(self, connections: list[Connection]) -> None:
-        if self._unreadable is not None:
-            raise self._unreadable  # what cannot be read is not written over
-        await self._files.run(self._file.write, connections)
-        self.connections = connections
-        self.changed.emit(None)
+    # --- Sharing -------------------------------------------------------------------------------------------
 
-    async def _keep(self, entry: str, password: Secret) -> None:
-        self._passwords[entry] = password
-        try:
-            if password:
-                await self._keyring.run(self._secrets.set, entry, password)
-            else:
-                await self._keyring.run(self._secrets.remove, entry)
-        except ConsoleError as error:
-            self._notices.post(
-                Level.WARNING, "The password is kept for this run only", detail=error.detail, key="keyring"
+    def export_text(self, ids: Collection[str]) -> str:
+        """The connections with these ids as a file's text, without any secret."""
+        return sharing.export_text(self.connections, ids)
+
+    def plan_import(self, text: str) -> ImportPlan:
+        """What taking in a file's text would change. Raises `ConsoleError` when it is no such file."""
+        return sharing.plan_import(text, self.connections)
+
+    async def import_connections(self, plan: ImportPlan) -> None:
+        """Do what `plan` says, the whole list at once. Raises `ConsoleError`."""
+        entries = [one for one in plan.entries if one.kind is not ImportKind.SAME]
+
+        def change(found: list[Connection]) -> list[Connection]:
+            for entry in entries:
+                found = _with(found, entry.connection)
+            return found
+
+        before = {one.id: one for one in self._store.connections}
+        if entries:
+            await self._store.update(change)
+        for entry in plan.entries:
+            await self._keep(entry.connection, entry.secrets)
+            await self._follow(
+                before.get(entry.connection.id),
+                entry.connection,
+                new_secret=bool(entry.secrets.values),
             )
+
+    # --- Secrets -------------------------------------------------------------------------------------------
+
+    @property
+    def ask_secret(self) -> Callable[[SecretQuestion], Awaitable[SecretAnswer | None]] | None:
+        """Asks a person; None: they cancelled. Its task is cancelled when no answer is wanted any more."""
+        return self._keeper.ask
+
+    @ask_secret.setter
+    def ask_secret(self, ask: Callable[[SecretQuestion], Awaitable[SecretAnswer | None]] | None) -> None:
+        self._keeper.ask = ask
+
+    @property
+    def keyring_state(self) -> KeyringState:
+        return self._keeper.state
+
+    async def probe_keyring(self) -> KeyringState:
+        """Have the keyring prove that it keeps secrets; listeners of `changed` hear of the outcome."""
+        state = await self._keeper.probe()
+        self.changed.emit(None)
+        return state
+
+    async def kept(self, connection_id: str) -> Mapping[Purpose, bool]:
+        """Which secrets of a connection stand in the keyring."""
+        return await self._keeper.kept(connection_id)
+
+    def kept_for_this_run(self, connection_id: str) -> frozenset[Purpose]:
+        """Which secrets of a connection are known until the program ends, and not kept."""
+        return self._keeper.of_this_run(connection_id)
+
+    async def secrets_for(self, connection: Connection, typed: Secrets) -> Secrets:
+        """The `typed` secrets and, for the others that `connection` wants, the kept ones. Nobody is asked."""
+        return await self._keeper.known(connection, typed)
+
+    # --- Opening and closing -------------------------------------------------------------------------------
 
     def choose(self, connection_id: str) -> None:
         """Which connection the bar shows; an open session of another one stays until `connect`."""
@@ -199,39 +328,74 @@ class ConnectionsService:
 
     async def connect(self, connection_id: str | None = None) -> None:
         """Open the chosen (or the named) connection, closing another. Failures are states and notices."""
+        await self._connect(connection_id, why=None)
+
+    async def _connect(self, connection_id: str | None, *, why: ConsoleError | None) -> None:
         if connection_id is not None:
             self.choose(connection_id)
-        self._wish += 1
-        wish, wanted = self._wish, self.chosen
+        wish, wanted = self._wish_anew(), self.chosen
         self.refused = None
         self._notices.withdraw("link")
         self.resolving = True
+        self._opening_status = LinkStatus(LinkState.CONNECTING, self._clock.now())
         self.changed.emit(None)
-        try:
-            # Before the lock: a keyring may ask the person, and whoever waits may want something else.
-            opening = await self._opening(wanted)
-        except ConsoleError as error:
-            if wish == self._wish:
-                await self.disconnect()
-                self._refuse(error)
+        # Before the lock: a keyring may ask the person, and whoever waits may want something else.
+        opening = self._opening = self._tasks.start(self._opened_or_not(wanted, why), name="open")
+        await asyncio.wait({opening})
+        if wish != self._wish or opening.cancelled():
+            if not opening.cancelled() and isinstance(made := opening.result(), Session):
+                self._end(made)
+            return  # somebody has wished otherwise meanwhile
+        outcome = opening.result()
+        if not isinstance(outcome, Session):
+            await self.disconnect()
+            if isinstance(outcome, ConsoleError):
+                self._refuse(outcome, wanted)
             return
-        finally:
-            if wish == self._wish:
-                self.resolving = False
         async with self._changing:
             if wish != self._wish:
-                return  # somebody has wished otherwise meanwhile
+                self._end(outcome)
+                return
             await self._close()
-            self.session = opening
-            self.session.status_changed.connect(lambda _status: self.changed.emit(None))
-            self.opened.emit(self.session)
-            self.changed.emit(None)
-            self._tasks.start(self._watch(self.session), name="watch the line")
+            self._begin(outcome, wanted)
+
+    def _wish_anew(self) -> int:
+        """From now on something else is wanted; what is being opened is not."""
+        self._wish += 1
+        self._opening_status = None
+        self.resolving = False
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        return self._wish
+
+    def _begin(self, session: Session, connection: Connection) -> None:
+        self.resolving = False
+        self._opening_status = self._opening = None
+        self.session = session
+        self._open_connection = without_secrets(connection)[0]
+        session.status_changed.connect(lambda _status: self.changed.emit(None))
+        self.opened.emit(session)
+        self.changed.emit(None)
+        self._watch = LineWatch(
+            session,
+            notices=self._notices,
+            probe=self._probe,
+            gave_up=lambda error: self._start(self._gave_up(session, error), "give up"),
+            connected=lambda: self._start(self._note_use(session.info.id), "note use"),
+            rerouted=lambda: self._rerouted(session),
+        )
+        self._tasks.start(self._watch.run(), name="watch the line")
+
+    def _start(self, work: Awaitable[None], name: str) -> None:
+        async def run() -> None:
+            await work
+
+        self._tasks.start(run(), name=name)
 
     async def disconnect(self) -> None:
         """Close what is open, and what is about to open."""
-        self._wish += 1
-        self.resolving = False
+        self._wish_anew()
         async with self._changing:
             await self._close()
         self.changed.emit(None)
@@ -240,135 +404,262 @@ class ConnectionsService:
         session = self.session
         if session is None:
             return
-        self.session = None
+        self.session = self._open_connection = None
+        if self._watch is not None:
+            self._watch.ended = True
+            self._watch = None
         session.set_status(LinkState.DISCONNECTED)
         for ended in await asyncio.gather(*(close() for close in self.closing), return_exceptions=True):
             if isinstance(ended, Exception):
                 context = {"message": "A feature could not let go of its connection", "exception": ended}
                 asyncio.get_running_loop().call_exception_handler(context)
-        await session.aclose()
+        self._end(session)
         self._notices.withdraw("link")
 
-    def _refuse(self, error: ConsoleError) -> None:
+    def _end(self, session: Session) -> None:
+        """Close a session behind the scene: a stuck thread of it must not hold up the next one."""
+        ending = self._tasks.start(session.aclose(), name="end the session")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+
+    def _refuse(self, error: ConsoleError, connection: Connection) -> None:
         self.refused = error
-        start = None
-        if error.cause is Cause.NOT_FOUND and self.start_local is not None:
-            start = NoticeAction("Start local stack", self.start_local)
-        self._notices.post_error(error, key="link", action=start)
+        self._notices.post_error(error, key="link", action=self._way_out(error, connection))
         self.changed.emit(None)
 
-    async def _opening(self, connection: Connection) -> Session:
-        if connection.is_local_stack:
-            local = self._local()
-            if local is None:
-                raise ConsoleError(
-                    "The local stack is not running", remedy="Press Start local stack.", cause=Cause.NOT_FOUND
-                )
-            address: BrokerAddress = local[0]
-            schedules: DatabaseAddress | None = local[1]
-        else:
-            secrets = Secrets(
-                tuple(
-                    [
-                        (purpose, await self._password(keyring_entry(connection.id, purpose)))
-                        for purpose in wanted_secrets(connection)
-                    ]
-                )
+    def _way_out(self, error: ConsoleError, connection: Connection) -> NoticeAction | None:
+        """What a person can do about it with one click."""
+        if error.cause is Cause.NOT_FOUND and connection.is_local_stack and self.start_local is not None:
+            return NoticeAction("Start local stack", self.start_local)
+        if isinstance(error, UnknownHostKey):
+            line = error.known_hosts_line
+            return NoticeAction(
+                "Trust this key", lambda: self._start(self._trust(connection.id, line), "trust a key")
             )
-            connection = with_secrets(connection, secrets)
-            if connection.broker is None:
-                raise RuntimeError("a connection of a person's has a broker")
-            address, schedules = connection.broker, connection.schedules
-        return Session(
+        if _about(error) is not None and self.ask_secret is not None and not connection.is_local_stack:
+            return NoticeAction(
+                "Type the password…", lambda: self._start(self._connect(connection.id, why=error), "ask")
+            )
+        return None
+
+    async def _trust(self, connection_id: str, line: str) -> None:
+        try:
+            await self._tunnel_lane.run(trust, self._home.known_hosts_file, line)
+        except ConsoleError as error:
+            self._notices.post_error(error, key="link")
+            return
+        await self.connect(connection_id)
+
+    async def _opened_or_not(
+        self, connection: Connection, why: ConsoleError | None
+    ) -> Session | ConsoleError | None:
+        """A session, why there is none, or None: the person was asked for a secret and wants none of it."""
+        try:
+            if connection.is_local_stack:
+                return self._local_session(connection)
+            return await self._open(connection, why)
+        except ConsoleError as error:
+            return error
+        except NotAnswered:
+            return None
+
+    def _local_session(self, connection: Connection) -> Session:
+        local = self._local()
+        if local is None:
+            raise ConsoleError(
+                "The local stack is not running", remedy="Press Start local stack.", cause=Cause.NOT_FOUND
+            )
+        return self._session(connection, Ways(local[0], local[1], None))
+
+    async def _open(self, connection: Connection, why: ConsoleError | None) -> Session:
+        failures = 0
+        while True:
+            secrets = await self._keeper.wanted(connection, why, _about(why))
+            why = None
+            tunnels = Tunnels(with_secrets(connection, secrets), secrets, known_hosts=self._known_hosts())
+            try:
+                ways = await self._ways(connection, tunnels)
+            except PassphraseNeeded as error:
+                self._end_tunnels(tunnels)
+                if self.ask_secret is None:
+                    raise
+                why = error
+            except ConsoleError as error:
+                self._end_tunnels(tunnels)
+                if not error.retryable or is_final(error):
+                    raise
+                await self._pause(error, failures)
+                failures += 1
+            except BaseException:
+                self._end_tunnels(tunnels)
+                raise
+            else:
+                return self._session(with_secrets(connection, secrets), ways, tunnels)
+
+    async def _ways(self, connection: Connection, tunnels: Tunnels) -> Ways:
+        """Through all tunnels; who cancels the question for the schedules' key goes on without schedules."""
+        ways = await self._tunnel_lane.run(tunnels.reach)
+        while isinstance(ways.schedules_problem, PassphraseNeeded) and self.ask_secret is not None:
+            purpose = Purpose.SCHEDULES_TUNNEL
+            try:
+                typed = await self._keeper.asked(
+                    SecretQuestion(connection.info, purpose, ways.schedules_problem)
+                )
+            except NotAnswered:
+                break
+            tunnels.learn(purpose, typed)
+            ways = await self._tunnel_lane.run(tunnels.reach)
+        return ways
+
+    async def _pause(self, error: ConsoleError, failures: int) -> None:
+        """The jump host cannot be reached now: say so, and wait before the next attempt."""
+        wait_s = pause_s(failures)
+        now = self._clock.now()
+        self._opening_status = LinkStatus(
+            LinkState.CONNECTING, now, error=error, retry_at=now + timedelta(seconds=wait_s)
+        )
+        self._notices.post_error(error, key="link")
+        self.changed.emit(None)
+        self._try_now.clear()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._try_now.wait()
+        except TimeoutError:
+            pass
+
+    def _known_hosts(self) -> tuple[Path, ...]:
+        return Path.home() / ".ssh" / "known_hosts", SYSTEM_KNOWN_HOSTS, self._home.known_hosts_file
+
+    def _end_tunnels(self, tunnels: Tunnels) -> None:
+        ending = self._tasks.start(self._ending_lane.run(tunnels.close), name="end tunnels")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+
+    def _session(self, connection: Connection, ways: Ways, tunnels: Tunnels | None = None) -> Session:
+        session = Session(
             info=connection.info,
-            address=address,
-            schedules=schedules,
+            address=ways.broker,
+            schedules=ways.schedules,
             history_file=self._home.history_file(connection.id),
             clock=self._clock,
             queue_names=connection.queues,
-            results=connection.results.redis or (schedules if connection.results.django else None),
+            results=ways.results,
+            tunnels=() if tunnels is None else (tunnels,),
         )
+        session.schedules_problem = ways.schedules_problem
+        if ways.schedules_problem is not None and tunnels is not None:
+            self._tasks.start(self._reach_schedules(session, tunnels), name="reach the schedules")
+        if ways.results_problem is not None:
+            self._notices.post_error(ways.results_problem, key="results-tunnel")
+        return session
 
-    async def _password(self, entry: str) -> Secret:
-        known = self._passwords.get(entry)
-        if known is None:
+    async def _reach_schedules(self, session: Session, tunnels: Tunnels) -> None:
+        """Go on trying the tunnel to the schedules database; the broker is open without it."""
+        failures = 0
+        problem = session.schedules_problem
+        while problem is not None and problem.retryable:
+            await asyncio.sleep(pause_s(failures))
+            failures += 1
+            if self.session is not None and self.session is not session:
+                return
+            if session.status.state is LinkState.DISCONNECTED:
+                return
             try:
-                known = await self._keyring.run(self._secrets.get, entry, timeout_s=60.0) or Secret("")
+                schedules, problem = await self._tunnel_lane.run(tunnels.reach_schedules)
             except ConsoleError as error:
-                self._notices.post(Level.WARNING, error.title, detail=error.detail, key="keyring")
-                known = Secret("")
+                problem = error
             else:
-                self._passwords[entry] = known
-        return known
+                session.schedules = schedules
+            session.schedules_problem = problem
+
+    # --- The open line -------------------------------------------------------------------------------------
 
     def suspect(self) -> None:
         """Somebody else has seen the line break: ask the broker now instead of at the next ping.
 
         The ping alone says what the line is: the event stream may have troubles of its own.
         """
-        if self.session is not None and self.session.connected:
-            self._suspected.set()
+        if self._watch is not None and self.session is not None and self.session.connected:
+            self._watch.suspect()
 
-    async def _watch(self, session: Session) -> None:
-        """Ping for as long as the session is open, and say what the line is."""
-        failures = 0
-        used = False
-        self._suspected.clear()
-        while session is self.session:
-            try:
-                latency_ms = await session.link.run(session.ping)
-            except ConsoleError as error:
-                if session is not self.session:
-                    return
-                if error.cause in _FINAL_CAUSES:
-                    self._tasks.start(self._give_up(error), name="give up")
-                    return
-                session.set_status(LinkState.RECONNECTING, error=error)
-                self._notices.post_error(error, key="link")
-                pause_s = RETRY_S[min(failures, len(RETRY_S) - 1)]
-                failures += 1
-            else:
-                if session is not self.session:
-                    return
-                if failures:
-                    self._notices.post(Level.OK, "Connected again", detail=session.info.name, key="link")
-                failures = 0
-                session.set_status(LinkState.CONNECTED, latency_ms=latency_ms)
-                if not used:
-                    used = True
-                    self._tasks.start(self._note_use(session.info.id), name="note use")
-                await self._suspected_within(PING_S)
-                continue
-            await asyncio.sleep(pause_s)
+    def try_now(self) -> None:
+        """Do not wait for the next attempt to reach the broker."""
+        self._try_now.set()
+        if self._watch is not None:
+            self._watch.try_now()
 
-    async def _suspected_within(self, within_s: float) -> None:
-        try:
-            async with asyncio.timeout(within_s):
-                await self._suspected.wait()
-                await asyncio.sleep(SUSPECT_S)  # a stream of suspicions is one question a while
-        except TimeoutError:
-            pass
-        self._suspected.clear()
-
-    async def _give_up(self, error: ConsoleError) -> None:
+    async def _gave_up(self, session: Session, error: ConsoleError) -> None:
+        """Trying again is of no use, unless somebody knows another password."""
+        if session is not self.session:
+            return
+        connection = self.by_id(session.info.id)
+        about, wish = _about(error), self._wish
+        if about is not None and not connection.is_local_stack:
+            if await self._keeper.read_again(keyring_entry(connection.id, about)):
+                if wish == self._wish:
+                    await self.connect(connection.id)  # another console has kept a new one meanwhile
+                return
+            if wish != self._wish:
+                return
+            had = session.address.sentinel_password if about is Purpose.SENTINEL else session.address.password
+            if not had and self.ask_secret is not None:
+                await self.disconnect()
+                if self._wish == wish + 1:
+                    await self._connect(connection.id, why=error)
+                return
         await self.disconnect()
-        self._refuse(error)
+        if self._wish == wish + 1:
+            self._refuse(error, connection)
+
+    async def _rerouted(self, session: Session) -> bool:
+        """Whether Sentinel names a primary that the tunnel does not lead to yet: then open it all anew."""
+        address = session.address
+        if session is not self.session or not session.tunnels or address.kind is not BrokerKind.SENTINEL:
+            return False
+        try:
+            if not address.routes or not await session.link.run(lacks_route, address):
+                return False
+        except ConsoleError:
+            return False
+        if session is self.session:
+            self._start(self.connect(session.info.id), "connect to the new primary")
+        return True
 
     async def _note_use(self, connection_id: str) -> None:
-        if self._unreadable is not None:
-            return
-        now = self._clock.now()
-        async with self._writing:
-            used = [
-                replace(one, last_used=now) if one.id == connection_id else one for one in self.connections
-            ]
-            await self._write(used)
+        if self.unreadable is None:
+            await self._store.note_use(connection_id, self._clock.now())
 
     async def aclose(self) -> None:
         await self.disconnect()
+        if endings := set(self._endings):
+            await asyncio.wait(endings, timeout=ENDING_S)
         await self._tasks.aclose()
-        await self._files.aclose()
-        await self._keyring.aclose(wait_s=0.2)
+        await self._store.aclose()
+        await self._keeper.aclose()
+        for lane in (self._tunnel_lane, self._ending_lane):
+            await lane.aclose(wait_s=0.2)
+
+
+def _with(found: list[Connection], connection: Connection) -> list[Connection]:
+    """`found` with `connection` added or in its old place. Raises `ConsoleError` when its name is taken."""
+    if any(
+        one.name == connection.name and one.id != connection.id for one in (local_stack_connection(), *found)
+    ):
+        raise ConsoleError(f"There is already a connection named {connection.name}", cause=Cause.CONFLICT)
+    if any(one.id == connection.id for one in found):
+        return [connection if one.id == connection.id else one for one in found]
+    return [*found, connection]
+
+
+def _about(error: ConsoleError | None) -> Purpose | None:
+    """Which secret, typed anew, may help against `error`. Of the tunnels only the broker's raises."""
+    if isinstance(error, LoginRefused):
+        return Purpose.BROKER
+    if isinstance(error, SentinelRefused):
+        return Purpose.SENTINEL
+    if isinstance(error, PassphraseNeeded):
+        return Purpose.BROKER_TUNNEL
+    return None
 
 
 def _reached(connection: Connection) -> Connection:
@@ -382,8 +673,3 @@ def _reached(connection: Connection) -> Connection:
         colour=plain.colour,
         last_used=None,
     )
-
-
-def new_connection_id() -> str:
-    """A name for files and the keyring that a person's renaming never changes."""
-    return uuid.uuid4().hex[:12]

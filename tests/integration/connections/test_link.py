@@ -3,87 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from console.broker.address import BrokerAddress
-from console.broker.database import DatabaseAddress, parse_database_url
+from console.broker.database import parse_database_url
 from console.broker.url import parse_broker_url
-from console.connections.gateway import ConnectionsFile
-from console.connections.model import Connection, Purpose, Secrets
-from console.connections.service import ConnectionsService
-from console.core.clock import SystemClock
+from console.connections.model import Connection, Secrets
 from console.core.connection import Environment, LinkState, Mode
 from console.core.errors import Cause, ConsoleError
-from console.core.home import Home
-from console.core.notices import NoticeBoard
-from console.core.redaction import Secret
+from tests.integration.connections.world import Setup, broker_secret, shop
 from tests.valkey import ValkeyServer
-
-
-class NoKeyring:
-    def get(self, connection_id: str) -> Secret | None:
-        raise ConsoleError("The keyring cannot be used")
-
-    def set(self, connection_id: str, secret: Secret) -> None:
-        raise ConsoleError("The keyring cannot be used")
-
-    def remove(self, connection_id: str) -> None:
-        raise ConsoleError("The keyring cannot be used")
-
-
-@dataclass
-class Setup:
-    service: ConnectionsService
-    notices: NoticeBoard
-    home: Home
-    local: tuple[BrokerAddress, DatabaseAddress] | None = None
-
-    @property
-    def state(self) -> LinkState:
-        session = self.service.session
-        return session.status.state if session else LinkState.DISCONNECTED
-
-    async def until(self, condition: Callable[[], bool], within_s: float = 10.0) -> None:
-        deadline = time.monotonic() + within_s
-        while not condition():
-            assert time.monotonic() < deadline, f"still {self.state} after {within_s} s"
-            await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-async def setup(broker: ValkeyServer, tmp_path: Path) -> AsyncIterator[Setup]:
-    """Without a connection yet. It asks for the broker so that the service is closed before it is counted."""
-    home = Home(tmp_path / "home")
-    home.prepare()
-    clock = SystemClock()
-    notices = NoticeBoard(clock)
-    holder: list[Setup] = []
-    service = ConnectionsService(
-        home=home,
-        file=ConnectionsFile(home.connections_file),
-        secrets=NoKeyring(),
-        notices=notices,
-        clock=clock,
-        local=lambda: holder[0].local,
-    )
-    holder.append(Setup(service, notices, home))
-    yield holder[0]
-    await service.aclose()
-
-
-def broker_secret(password: str) -> Secrets:
-    return Secrets(((Purpose.BROKER, Secret(password)),))
-
-
-def shop(server: ValkeyServer) -> Connection:
-    return Connection(
-        "shop", "Shop", Environment.STAGING, parse_broker_url(f"redis://127.0.0.1:{server.port}/0")
-    )
 
 
 async def test_connected_with_a_latency_and_remembered(setup: Setup, broker: ValkeyServer) -> None:
