@@ -127,7 +127,8 @@ def _amqp_error(error: BaseException, address: BrokerAddress) -> ConsoleError | 
     """py-amqp's exceptions, by their module so that Redis alone never loads it; codes of AMQP 0-9-1, 1.2."""
     if not type(error).__module__.startswith("amqp"):
         return None
-    code = getattr(error, "code", None)
+    # Of a class of its own for each code that py-amqp knows; of those it does not know only an attribute.
+    code = getattr(error, "reply_code", None) or getattr(error, "code", None)
     text = str(getattr(error, "reply_text", "") or "").strip()
     if code == 403 and "ACCESS_REFUSED" in text and "Login was refused" in text:
         return refused_login(address)
