@@ -126,7 +126,7 @@ class ManagementApi:
             body = answer.read(MOST_BYTES + 1)
         except ConsoleError as error:
             self.close()
-            raise _said(error.detail or error.title, error.cause) from error
+            raise _said(_reason(error, shown), error.cause) from error
         except TimeoutError as error:
             self.close()
             raise _said(f"{shown}: no answer in time", Cause.TIMEOUT) from error
@@ -221,6 +221,13 @@ def _said(detail: str, cause: Cause) -> ConsoleError:
         cause=cause,
         retryable=True,
     )
+
+
+def _reason(error: ConsoleError, shown: str) -> str:
+    """Why there is no line, short: what the steps before the API say begins with the broker."""
+    if error.cause in (Cause.UNREACHABLE, Cause.TIMEOUT) and error.detail:
+        return error.detail
+    return f"{shown}: {error.title[:1].lower()}{error.title[1:]}"
 
 
 def _words(error: OSError | HTTPException) -> str:

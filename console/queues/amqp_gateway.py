@@ -118,15 +118,13 @@ class AmqpQueues:
         self._declared = {name: counts for name, counts in self._declared.items() if name in names}
         # First those that were not reached last time; a dict keeps the others in the order of their reading.
         waiting = [name for name in names if name not in self._declared] + list(self._declared)
-        with broker_errors(self._address):
-            try:
-                for name in waiting:
-                    self._declare(name)
-                    if time.monotonic() > deadline_s:
-                        break
-            except BaseException:
-                self._hang_up()
+        reused = self._channel is not None
+        try:
+            self._declare_all(waiting, deadline_s)
+        except ConsoleError as error:
+            if not reused or error.cause is not Cause.UNREACHABLE:
                 raise
+            self._declare_all(waiting, deadline_s)  # the line died since the last reading: on another one
         told = {name: counts for name, counts in self._declared.items() if isinstance(counts, tuple)}
         missing = frozenset(name for name, counts in self._declared.items() if counts is _Silent.MISSING)
         return Depths(
@@ -137,6 +135,17 @@ class AmqpQueues:
             consumers={name: consumers for name, (_, consumers) in told.items()},
             note=self._refusal,
         )
+
+    def _declare_all(self, names: Sequence[str], deadline_s: float) -> None:
+        with broker_errors(self._address):
+            try:
+                for name in names:
+                    self._declare(name)
+                    if time.monotonic() > deadline_s:
+                        return
+            except BaseException:
+                self._hang_up()
+                raise
 
     def _declare(self, name: str) -> None:
         import amqp

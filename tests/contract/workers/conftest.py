@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from console.broker.address import BrokerAddress
 from console.broker.kombu_lines import make_celery_app
 from console.workers.gateway import CeleryControl
 from console.workers.model import Request
@@ -22,8 +24,17 @@ ROOT = Path(__file__).parents[3]
 START_S = 30.0
 
 
+class Broker(Protocol):
+    """Where a worker and the console meet."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def address(self) -> BrokerAddress: ...
+
+
 @contextmanager
-def celery_process(broker: ValkeyServer, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def celery_process(broker: Broker, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """`celery -A tests.contract.workers.app <arguments>` in its own process group."""
     environment = {**os.environ, "TEST_BROKER_URL": broker.url, "PYTHONWARNINGS": "default"}
     with (folder / f"{arguments[0]}-{time.monotonic_ns()}.log").open("wb") as log:
@@ -44,7 +55,7 @@ def celery_process(broker: ValkeyServer, folder: Path, *arguments: str) -> Itera
 
 
 @contextmanager
-def worker(broker: ValkeyServer, folder: Path, name: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(broker: Broker, folder: Path, name: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker that answers."""
     with celery_process(
         broker, folder, "worker", "-n", name, "-l", "INFO", "--without-mingle", *options
@@ -53,7 +64,7 @@ def worker(broker: ValkeyServer, folder: Path, name: str, *options: str) -> Iter
         yield process
 
 
-def wait_for_nodes(broker: ValkeyServer, *names: str) -> None:
+def wait_for_nodes(broker: Broker, *names: str) -> None:
     app = make_celery_app(broker.address)
     control = CeleryControl(lambda: app, broker.address)
     deadline = time.monotonic() + START_S
