@@ -69,7 +69,9 @@ def kombu_transport(address: BrokerAddress) -> type[Any]:
         return line(host, connect_timeout=connect_timeout)
 
     connection = type("Connection", (pyamqp.Connection,), {"Transport": make_line})
-    return type("Transport", (pyamqp.Transport,), {"Connection": connection})
+    # kombu would try once more after 2 s, and with a server that is silent wait twice as long as was said.
+    never_again = {"recoverable_connection_errors": (), "recoverable_channel_errors": ()}
+    return type("Transport", (pyamqp.Transport,), {"Connection": connection, **never_again})
 
 
 def make_celery_app(address: BrokerAddress) -> Celery:
