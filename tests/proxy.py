@@ -324,7 +324,12 @@ class _End(asyncio.Protocol):
             return
         self._ended = True
         if target.can_write_eof():
-            target.write_eof()
+            try:
+                target.write_eof()
+            except OSError:
+                # It was reset meanwhile, and its transport has not noticed yet.
+                target.abort()
+                return
         if self.other._ended:
             # Both ends have said all: each is closed when what it was given is written.
             target.close()
