@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from console.broker.address import BrokerAddress
 from console.broker.errors import broker_errors
@@ -27,6 +30,51 @@ LINE_OPTIONS = {
     "interval_step": 0.0,
     "interval_max": 0.1,
 }
+
+# By application: the reply queues that stand in the broker, or were left there when the line broke.
+_owed: WeakKeyDictionary[Celery, set[str]] = WeakKeyDictionary()
+LAST_TRY_S = 0.5
+
+
+def owe_reply_queue(app: Celery, oid: str) -> None:
+    """A reply queue with the routing key `oid` is about to be made."""
+    _owed.setdefault(app, set()).add(oid)
+
+
+def paid_reply_queue(app: Celery, oid: str) -> None:
+    """It was deleted."""
+    _owed.get(app, set()).discard(oid)
+
+
+def delete_owed_reply_queues(app: Celery, address: BrokerAddress) -> None:
+    """Delete what a cut left behind in Redis, where nothing expires it; RabbitMQ does it by itself.
+
+    Blocking, briefly: a broker that is away at the very end keeps a few bytes. Raises `ConsoleError`.
+    """
+    oids = _owed.pop(app, None)
+    if not oids or not address.kind.is_redis:
+        return
+    from console.broker.kombu_lines import close_celery_app, make_celery_app
+
+    kombu: Any = import_module("kombu")
+    brief = make_celery_app(replace(address, timeout_s=min(address.timeout_s, LAST_TRY_S)))
+    exchange = brief.control.mailbox.reply_exchange
+    try:
+        with line_of_its_own(brief, address) as connection:
+            channel = connection.channel()
+            for oid in oids:
+                queue = kombu.Queue(
+                    f"{oid}.{exchange.name}",
+                    exchange=exchange,
+                    routing_key=oid,
+                    durable=False,
+                    auto_delete=True,
+                    channel=channel,
+                )
+                queue.declare()
+                queue.delete()
+    finally:
+        close_celery_app(brief)
 
 
 @contextmanager
@@ -89,7 +137,9 @@ def ask_workers(
         mailbox.producer_pool = None
         # RabbitMQ 4.3 refuses a queue that is neither durable nor exclusive.
         mailbox.queue_exclusive = True
+        owe_reply_queue(app, mailbox.oid)
         answers = mailbox.multi_call(command, dict(arguments), timeout=timeout_s, limit=limit)
         # What arrives after the last answer that was waited for would stay in Redis for ever.
         connection.default_channel.queue_delete(mailbox.reply_queue.name)
+        paid_reply_queue(app, mailbox.oid)
     return list(answers or ())

@@ -166,16 +166,23 @@ class Session:
     async def aclose(self) -> None:
         """Close the clients, the tunnels, and end the lanes' threads."""
         if self._celery is not None:
-            from console.broker.kombu_lines import close_celery_app
-
             with contextlib.suppress(ConsoleError):
-                await self.control.run(close_celery_app, self._celery, timeout_s=2.0)
+                await self.control.run(self._close_celery, self._celery, timeout_s=2.0)
         with contextlib.suppress(ConsoleError):
             await self.link.run(self._close_lines, timeout_s=1.0)
         for lane in (self.link, self.control, self.queues, self.database, self.history):
             await lane.aclose(wait_s=0.5)
         if self._redis is not None:
             self._redis.close()
+
+    def _close_celery(self, app: Celery) -> None:
+        from console.broker.kombu_lines import close_celery_app
+        from console.broker.sending import delete_owed_reply_queues
+
+        try:
+            delete_owed_reply_queues(app, self.address)
+        finally:
+            close_celery_app(app)
 
     def _close_lines(self) -> None:
         self._ping.close()

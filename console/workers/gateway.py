@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from console.broker.address import BrokerAddress
 from console.broker.errors import broker_error, broker_errors
-from console.broker.sending import hang_up
+from console.broker.sending import hang_up, owe_reply_queue, paid_reply_queue
 from console.broker.session import NEVER_RESTORE_S
 from console.core.errors import Cause
 from console.workers.model import Replies, Reply, Request
@@ -57,6 +57,7 @@ class CeleryControl:
         self._oid = str(uuid4())
         self._connection: Any = None
         self._channel: Any = None
+        self._asked = False
 
     def ask(self, requests: Sequence[Request], *, timeout_s: float = 1.0) -> Replies:
         return self._with_channel(lambda: self._round(requests, timeout_s))
@@ -69,15 +70,19 @@ class CeleryControl:
             self._drop()
 
     def _with_channel(self, act: Callable[[], T]) -> T:
-        """Run `act` with an open channel; an idle connection that died is replaced once."""
+        """Run `act` with an open channel; an idle connection that died is replaced once.
+
+        Not once a question is out: a pool that was told to grow would grow twice.
+        """
         with self._lock, broker_errors(self._address):
             reused = self._channel is not None
+            self._asked = False
             try:
                 return self._act(act)
             except Exception as error:
                 # One that has not answered in time is not asked again: that would take as long once more.
                 said = broker_error(error, self._address)
-                if not reused or said is None or said.cause is not Cause.UNREACHABLE:
+                if not reused or self._asked or said is None or said.cause is not Cause.UNREACHABLE:
                     raise
             return self._act(act)
 
@@ -131,12 +136,14 @@ class CeleryControl:
             accept=["json"],
             no_ack=True,
         )
+        owe_reply_queue(self._app(), self._oid)
         with consumer:
             for request, ticket in zip(requests, collected.tickets, strict=True):
                 self._publish(request, ticket=ticket, reply_to=exchange.name)
             self._drain(collected, time.monotonic() + timeout_s)
         # Not after a failure: the line is gone then, and the next round uses and deletes the same queue.
         self._channel.queue_delete(queue.name)
+        paid_reply_queue(self._app(), self._oid)
         return collected.replies()
 
     def _drain(self, collected: _Collected, deadline_s: float) -> None:
@@ -160,6 +167,7 @@ class CeleryControl:
             "matcher": "glob" if request.pattern else None,
         }
         if ticket is not None:
+            self._asked = True
             message |= {"ticket": ticket, "reply_to": {"exchange": reply_to, "routing_key": self._oid}}
         exchange = app.control.mailbox.exchange
         kombu.Producer(self._channel, auto_declare=False).publish(
