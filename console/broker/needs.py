@@ -142,5 +142,5 @@ def literal(text: str) -> str:
     return re.sub(r"([*?\[\]\\^])", r"\\\1", text)
 
 
-RABBITMQ_EVENT_QUEUE = "celeryev.console."
+RABBITMQ_EVENT_QUEUE = "celeryev.receiver."
 """How the console's own queue for events begins in RabbitMQ; workers' go on with an identifier at once."""

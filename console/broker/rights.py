@@ -25,6 +25,8 @@ from console.broker.needs import DEFAULT_QUEUE, RABBITMQ_EVENT_QUEUE, REDIS_NEED
 from console.core.connection import Right, Rights
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from console.broker.session import Session
 
 SEPARATOR = "\x06\x16"
@@ -64,7 +66,7 @@ def probe_rights(session: Session) -> Rights:
     What cannot be found out without doing it is absent, as what is permitted.
     """
     if not session.address.kind.is_redis:
-        return probe_rabbitmq(session)
+        return probe_rabbitmq(session.celery_app(), session.address)
     return redis_rights(probe_redis(session.redis_client(), session.address, session.queue_names))
 
 
@@ -245,14 +247,14 @@ def _bound_queues(client: redis.Redis, address: BrokerAddress) -> list[str]:
     return found
 
 
-def probe_rabbitmq(session: Session) -> Rights:
+def probe_rabbitmq(app: Celery, address: BrokerAddress) -> Rights:
     """What a RabbitMQ user may not do, by transactions that are rolled back. Blocking.
 
     Reading and emptying a queue cannot be asked about without a queue's messages: they are left out.
     """
     found: dict[Right, str] = {}
-    with broker_errors(session.address):
-        connection = session.celery_app().connection_for_write()
+    with broker_errors(address):
+        connection = app.connection_for_write()
         try:
             connection.connect()
             for right, exchange, routing_key in (
@@ -265,7 +267,7 @@ def probe_rabbitmq(session: Session) -> Rights:
             if (refused := _event_refusal(connection)) is not None:
                 found[Right.READ_EVENTS] = f"The broker user may not {Right.READ_EVENTS}: {refused}"
         finally:
-            connection.collect(socket_timeout=session.address.timeout_s)
+            connection.collect(socket_timeout=address.timeout_s)
     return found
 
 

@@ -57,3 +57,19 @@ def summary(steps: tuple[CheckStep, ...]) -> str:
 def total_s(steps: tuple[CheckStep, ...]) -> float:
     """How long the steps took in all."""
     return sum(step.took_s or 0.0 for step in steps)
+
+
+@dataclass(frozen=True, slots=True)
+class TablesFound:
+    """What a schedules database holds.
+
+    - `beat`: the release whose migrations are there ("2.7 or later"), empty for unknown.
+    - `schedules`: how many rows, None when its tables are missing or may not be read.
+    - `results`: whether django-celery-results' table is there.
+    - `problem`: why it is of no use: tables missing, too old, no right. None when all is well.
+    """
+
+    beat: str = ""
+    schedules: int | None = None
+    results: bool = False
+    problem: ConsoleError | None = None
