@@ -3,6 +3,7 @@
 One thread does all of it; only the emptying of the socket has its own. Nothing that the outside does
 ends this loop: a broker that is away is waited for, a history that cannot be written is tried again
 (the line holds the bytes meanwhile, up to its bound), and each time not subscribed becomes a gap.
+Of several collectors on one history one writes; the others read along and wait for their turn.
 """
 
 from __future__ import annotations
@@ -10,20 +11,31 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import hiredis
-
 from console.broker.address import BrokerAddress
-from console.collector.event_line import Chunk, EventLine, Item, Lost, Subscribed
+from console.collector.event_line import (
+    REFUSED_CAUSES,
+    Chunk,
+    Complete,
+    EventLine,
+    Item,
+    Lost,
+    Missing,
+    StreamEndedError,
+    StreamReader,
+    Subscribed,
+)
 from console.collector.events import Event, EventDecoder
 from console.collector.fold import Fold
-from console.core.errors import Cause, ConsoleError
+from console.collector.follow import Followed, HistoryFollower
+from console.collector.history_lock import HistoryLock
+from console.collector.report import Reporter, Tell
+from console.core.errors import ConsoleError
 from console.history.model import CollectorState, CollectorSummary, TaskState
 from console.history.writer import HistoryWriter
 
@@ -32,17 +44,23 @@ T = TypeVar("T")
 
 GATHER_S = 0.1
 IDLE_WAIT_S = 0.5
+FOLLOW_EVERY_S = 0.25
 BYTES_PER_BATCH = 8 * 1024 * 1024
-LIVENESS_S = 1.0
+EVENTS_PER_FOLD = 5000
 ALIVE_STAMP_S = 2.0
-WORKERS_EVERY_S = 1.0
-RATE_SPAN_S = 3.0
 WORKERS_REMEMBERED_S = 86_400.0
 RETRY_S = 0.5
-REFUSED_CAUSES = frozenset({Cause.REFUSED_LOGIN, Cause.NOT_PERMITTED})
-PENDING_BYTES = 64 * 1024 * 1024
 
-Tell = Callable[[CollectorSummary, bool], None]
+
+def open_line(address: BrokerAddress, *, now: Callable[[], float] = time.time) -> EventLine:
+    """The line that reads the events of this kind of broker, not yet started."""
+    if address.kind.is_redis:
+        from console.collector.redis_line import RedisEventLine
+
+        return RedisEventLine(address, now=now)
+    from console.collector.amqp_line import AmqpEventLine
+
+    return AmqpEventLine(address, now=now)
 
 
 class Collector:
@@ -62,27 +80,25 @@ class Collector:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._history_file = history_file
-        self._tell = tell
+        self._reporter = Reporter(tell)
         self._open_history = open_history
         self._now = now
-        self._line = EventLine(address, now=now) if line is None else line
+        self._line = open_line(address, now=now) if line is None else line
         self._decoder = EventDecoder()
-        self._reader: hiredis.Reader | None = None
+        self._reader: StreamReader | None = None
         self._stopping = threading.Event()
         self._state = CollectorState.CONNECTING
         self._error = ""
         self._store: HistoryWriter | None = None
         self._fold: Fold | None = None
+        self._followed = Followed()
         self._change = 0
         self._events = 0
+        self._stored_events = 0
+        self._stored_malformed = 0
         self._lag_s: float | None = None
         self._subscribed = False
-        self._rates: deque[tuple[float, int]] = deque()
-        self._told_s = 0.0
-        self._told_workers_s = 0.0
-        self._workers_told: object = None
         self._stamped_s = 0.0
-        self._last: CollectorSummary | None = None
 
     def stop(self) -> None:
         """Store what is held and return from `run`. May be called from any thread, more than once."""
@@ -91,9 +107,47 @@ class Collector:
 
     def run(self) -> None:
         """Work until stopped."""
-        store = self._persistently(lambda: self._open_history(self._history_file))
-        if store is None:
-            return
+        lock = self._wait_for_turn()
+        try:
+            store = (
+                None if lock is None else self._persistently(partial(self._open_history, self._history_file))
+            )
+            if store is not None:
+                self._write(store)
+        finally:
+            if lock is not None:
+                lock.release()
+            self._state = CollectorState.STOPPED
+            self._report(at_once=True)
+
+    def _wait_for_turn(self) -> HistoryLock | None:
+        """Read along as long as another collector writes; the lock, or None when stopped before."""
+        follower = HistoryFollower(self._history_file, now=self._now)
+        try:
+            while not self._stopping.is_set():
+                taken = self._persistently(lambda: [HistoryLock.take(self._history_file)])
+                if taken is None:
+                    return None
+                (lock,) = taken
+                if lock is not None:
+                    self._begin_turn()
+                    return lock
+                self._followed = followed = follower.look()
+                self._state, self._error = followed.state, followed.error
+                self._report()
+                self._stopping.wait(FOLLOW_EVERY_S)
+        finally:
+            follower.close()
+        return None
+
+    def _begin_turn(self) -> None:
+        self._lag_s = self._followed.lag_s
+        if self._followed.counts is not None:
+            log.info("The collector that wrote this history has ended; this one takes over")
+            self._state = CollectorState.RECONNECTING
+        self._error = ""
+
+    def _write(self, store: HistoryWriter) -> None:
         self._store = store
         try:
             self._read(store)
@@ -130,7 +184,6 @@ class Collector:
         return True
 
     def _finish(self, store: HistoryWriter) -> None:
-        self._state = CollectorState.STOPPED
         try:
             while items := self._line.take(BYTES_PER_BATCH):
                 self._take_in(items)
@@ -138,7 +191,6 @@ class Collector:
             store.close(alive=self._now() if self._subscribed else None)
         except ConsoleError as error:
             log.error("The last batch could not be stored: %s", error)
-        self._report(at_once=True)
 
     def _work(self, items: list[Item]) -> None:
         store = self._store
@@ -152,45 +204,47 @@ class Collector:
             self._persistently(lambda: self._commit(store))
 
     def _take_in(self, items: list[Item]) -> None:
+        events: list[Event] = []
+        received_at = 0.0
         for item in items:
+            if isinstance(item, Chunk):
+                received_at = item.at
+                self._decode(item.data, events)
+                if len(events) < EVENTS_PER_FOLD:
+                    continue
+            self._fold_in(events, received_at)
+            events = []
             match item:
-                case Chunk(at=at, data=data):
-                    self._take_chunk(data, at)
                 case Subscribed(at=at, reader=reader):
-                    self._reader = reader
+                    received_at, self._reader = at, reader
                     self._subscribed = True
                     self._state, self._error = CollectorState.READING, ""
                     self._gap(partial(_close_gap, at=at))
-                    self._take_chunk(b"", at)
+                    self._decode(b"", events)  # what came together with the answer
                 case Lost(at=at, reason=reason, error=error):
                     self._lost(at, reason, error)
+                case Missing(at=at, reason=reason):
+                    self._gap(partial(_open_gap, at=at, reason=reason))
+                case Complete(at=at):
+                    self._gap(partial(_close_gap, at=at))
+        self._fold_in(events, received_at)
 
-    def _take_chunk(self, data: bytes, at: float) -> None:
-        reader, fold = self._reader, self._fold
-        if reader is None or fold is None:
+    def _decode(self, data: bytes, events: list[Event]) -> None:
+        reader = self._reader
+        if reader is None:
             return
-        events: list[Event] = []
         try:
-            if data:
-                reader.feed(data)
-            while (message := reader.gets()) is not False:
-                if isinstance(message, list) and len(message) == 4 and message[0] == b"pmessage":
-                    events += self._decoder.decode(message[3])
-        except hiredis.HiredisError as error:
-            # Not Redis's protocol any more: nothing after this can be trusted until a new subscription.
-            log.warning("The stream cannot be read: %s", error)
-            self._give_up_reader()
-        if reader.len() > PENDING_BYTES:
-            log.warning("A message of more than %d bytes is not read", PENDING_BYTES)
-            self._give_up_reader()
-        if events:
-            self._events += len(events)
-            self._persistently(partial(_apply, fold, events, at))
+            reader.read(data, self._decoder, events)
+        except StreamEndedError as error:
+            log.warning("%s", error)
+            self._reader = None
+            self._line.reset(str(error))
 
-    def _give_up_reader(self) -> None:
-        self._decoder.malformed += 1
-        self._reader = None
-        self._line.reset()
+    def _fold_in(self, events: list[Event], received_at: float) -> None:
+        fold = self._fold
+        if events and fold is not None:
+            self._events += len(events)
+            self._persistently(partial(_apply, fold, events, received_at))
 
     def _lost(self, at: float, reason: str, error: ConsoleError | None) -> None:
         was_subscribed, self._subscribed = self._subscribed, False
@@ -223,13 +277,17 @@ class Collector:
         now = self._now()
         something = fold.waiting
         batch = fold.batch(change=self._change + int(fold.moves_tasks), alive=now)
+        if something and fold.newest_timestamp is not None:
+            self._lag_s = max(0.0, now - fold.newest_timestamp)
         if something or self._subscribed:
+            events, malformed = self._events, self._malformed
+            batch.events, batch.malformed = events - self._stored_events, malformed - self._stored_malformed
+            batch.lag_s = self._lag_s
             store.commit(batch)
+            self._stored_events, self._stored_malformed = events, malformed
             self._stamped_s = time.monotonic()
         self._change = batch.change
         fold.stored()
-        if something and fold.newest_timestamp is not None:
-            self._lag_s = max(0.0, now - fold.newest_timestamp)
         return True
 
     def _persistently(self, attempt: Callable[[], T]) -> T | None:
@@ -250,47 +308,28 @@ class Collector:
                 self._state, self._error = before
             return value
 
+    @property
+    def _malformed(self) -> int:
+        return self._decoder.malformed + (0 if self._fold is None else self._fold.skipped)
+
     def _report(self, *, at_once: bool = False) -> None:
-        now_s = time.monotonic()
-        if not at_once and now_s - self._told_s < GATHER_S * 0.9:
-            return
-        workers = () if self._fold is None else tuple(self._fold.workers.values())
-        changed = workers != self._workers_told and now_s - self._told_workers_s >= WORKERS_EVERY_S
-        summary = CollectorSummary(
+        self._reporter.report(self._summary, at_once=at_once)
+
+    def _summary(self) -> CollectorSummary:
+        """How things stand, of our own writing or of the other's that is followed."""
+        fold, followed = self._fold, self._followed
+        counts = followed.counts if fold is None else fold.counts
+        return CollectorSummary(
             state=self._state,
-            change=self._change,
-            events=self._events,
-            events_per_s=self._rate(now_s),
-            lag_s=self._lag_s,
-            malformed=self._decoder.malformed + (0 if self._fold is None else self._fold.skipped),
-            counts=dict.fromkeys(TaskState, 0) if self._fold is None else dict(self._fold.counts),
-            workers=workers,
+            change=followed.change if fold is None else self._change,
+            events=followed.events + self._events,
+            events_per_s=0.0,
+            lag_s=followed.lag_s if fold is None else self._lag_s,
+            malformed=followed.malformed + self._malformed,
+            counts=dict.fromkeys(TaskState, 0) if counts is None else dict(counts),
+            workers=followed.workers if fold is None else tuple(fold.workers.values()),
             error=self._error,
         )
-        if not at_once and not changed and now_s - self._told_s < LIVENESS_S and not self._news(summary):
-            return
-        if changed:
-            self._workers_told, self._told_workers_s = workers, now_s
-        self._told_s = now_s
-        self._last = summary
-        self._tell(summary, changed or at_once)
-
-    def _news(self, summary: CollectorSummary) -> bool:
-        last = self._last
-        return last is None or (last.state, last.change, last.error, last.malformed) != (
-            summary.state,
-            summary.change,
-            summary.error,
-            summary.malformed,
-        )
-
-    def _rate(self, now_s: float) -> float:
-        rates = self._rates
-        rates.append((now_s, self._events))
-        while len(rates) > 2 and now_s - rates[0][0] > RATE_SPAN_S:
-            rates.popleft()
-        span_s = now_s - rates[0][0]
-        return (self._events - rates[0][1]) / span_s if span_s > 0.05 else 0.0
 
 
 def _apply(fold: Fold, events: list[Event], at: float) -> bool:

@@ -1,54 +1,71 @@
-"""The line to a Redis broker's event channel: a thread that does nothing but empty the socket.
+"""The line to a broker's events: a thread that does nothing but empty the socket.
 
-Redis cuts a subscriber whose backlog passes 32 MB, so the socket must be read faster than anything
-is decoded or stored: this thread moves bytes into memory (bounded), the collector's own thread takes
-them from there. It keeps exactly one connection, notices a dead line and connects again.
+Redis cuts a subscriber whose backlog passes 32 MB, and RabbitMQ drops what its queue cannot hold, so the
+socket must be read faster than anything is decoded or stored: this thread moves bytes into memory
+(bounded), the collector's own thread takes them from there. It keeps exactly one connection, notices a dead
+line and connects again. What is particular to a broker stands in `redis_line` and `amqp_line`.
 """
 
 from __future__ import annotations
 
 import logging
-import re
+import selectors
 import socket
+import ssl
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import hiredis
+from typing import Protocol
 
 from console.broker.address import BrokerAddress
-from console.broker.stream import ask, command, open_stream
+from console.collector.events import Event, EventDecoder
 from console.core.errors import Cause, ConsoleError
-from console.core.redaction import redact
 
 log = logging.getLogger(__name__)
 
 HELD_BYTES = 256 * 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
+TLS_RECORD_BYTES = 16 * 1024  # more is never given at once
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
-IDLE_BEFORE_PING_S = 15.0
-PONG_WITHIN_S = 5.0
+ANSWER_WITHIN_S = 5.0
 STOP_WITHIN_S = 1.0
 LAST_WORDS_S = 0.5
-PONG = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+SOON_S = 1.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
-# A login that is refused is not hammered at: the broker logs each, and may lock the user out.
+# What is refused is not hammered at: the broker logs each login, and may lock the user out.
 LONGEST_REFUSED_PAUSE_S = 30.0
-CLIENT_NAME = "celery-console-events"
-REFUSED_CAUSES = frozenset({Cause.REFUSED_LOGIN, Cause.NOT_PERMITTED, Cause.CERTIFICATE})
+REFUSED_CAUSES = frozenset(
+    {Cause.REFUSED_LOGIN, Cause.NOT_PERMITTED, Cause.CERTIFICATE, Cause.PROTOCOL, Cause.INVALID}
+)
+"""Waiting does not help against these; a person must do something."""
 OVERFLOW = "Events came faster than they could be stored"
+
+
+class StreamEndedError(Exception):
+    """The broker said, or wrote by mistake, something after which no more events come; in words."""
+
+
+class StreamReader(Protocol):
+    """Makes events of the bytes that follow a subscription."""
+
+    def read(self, data: bytes, decoder: EventDecoder, events: list[Event]) -> None:
+        """Put the events that `data` completes into `events`.
+
+        Raises `StreamEndedError` when there is no going on; what came before it is in `events`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """From `at` (seconds of the epoch) on every event is read; `reader` parses what follows."""
+    """From `at` (seconds of the epoch) on every event is read; `reader` reads what follows."""
 
     at: float
-    reader: hiredis.Reader
+    reader: StreamReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +78,21 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """Reading goes on, but since `at` the broker throws events away; `Complete` is the end of it."""
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """From `at` on every event is read again."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """Bytes as they came from the socket at `at`."""
 
@@ -68,38 +100,39 @@ class Chunk:
     data: bytes
 
 
-Item = Subscribed | Lost | Chunk
+Item = Subscribed | Lost | Missing | Complete | Chunk
 
 
-def event_pattern(address: BrokerAddress) -> str:
-    """The channels on which kombu publishes events in this database, with glob characters escaped."""
-    prefix = re.sub(r"([*?\[\]\\])", r"\\\1", address.key_prefix)
-    return f"{prefix}/{address.database}.celeryev/*"
+class EventLine(ABC):
+    """`take()` gives what came since the last call, in its order; `wait()` until there is something.
 
-
-class EventLine:
-    """`take()` gives what came since the last call, in its order; `wait()` until there is something."""
+    After `ask_after_s` the broker is asked something; when nothing at all comes for `answer_within_s` after
+    that, the line is dead.
+    """
 
     def __init__(
         self,
         address: BrokerAddress,
         *,
+        ask_after_s: float,
         held_bytes: int = HELD_BYTES,
-        ping_after_s: float = IDLE_BEFORE_PING_S,
-        pong_within_s: float = PONG_WITHIN_S,
+        answer_within_s: float = ANSWER_WITHIN_S,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._address = address
         self._limit = held_bytes
-        self._ping_after_s = ping_after_s
-        self._pong_within_s = pong_within_s
+        self._ask_after_s = ask_after_s
+        self._answer_within_s = answer_within_s
+        self._connect_timeout_s = min(CONNECT_TIMEOUT_S, address.timeout_s)
         self._now = now
         self._items: deque[Item] = deque()
         self._received = 0
         self._taken = 0
         self._something = threading.Event()
         self._stop = threading.Event()
-        self._socket: socket.socket | None = None
+        self._cut = ""
+        self._wakes, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="event-line", daemon=True)
 
     def start(self) -> None:
@@ -108,29 +141,22 @@ class EventLine:
     def stop(self) -> None:
         """End the connection and the thread; what was published before stays to be taken.
 
-        The broker answers in its order: behind the answer to this PING is nothing that we should have heard.
+        The broker answers in its order: behind the answer to a last question is nothing that we should
+        have heard.
         """
         self._stop.set()
-        line = self._socket
-        if self._thread.is_alive() and line is not None and not self._address.tls:
-            try:
-                line.sendall(command("PING"))
-                self._thread.join(LAST_WORDS_S)
-            except OSError:
-                log.debug("The line was gone before its end")
-        self.reset()
+        self._interrupt()
         if self._thread.is_alive():
             # It may sit in a connect for longer; it is a daemon and holds nothing that is missed.
-            self._thread.join(STOP_WITHIN_S)
+            self._thread.join(LAST_WORDS_S + STOP_WITHIN_S)
+        if not self._thread.is_alive():
+            self._wakes.close()
+            self._waker.close()
 
-    def reset(self) -> None:
+    def reset(self, reason: str) -> None:
         """End this connection; another is made, and a gap tells of the time between."""
-        line = self._socket
-        if line is not None:
-            try:
-                line.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        self._cut = reason
+        self._interrupt()
 
     def wait(self, timeout_s: float) -> None:
         """Return when there is something to take, or after `timeout_s`."""
@@ -160,111 +186,172 @@ class EventLine:
         """Bytes read and not taken."""
         return self._received - self._taken
 
+    @abstractmethod
+    def _connect(self) -> tuple[socket.socket, StreamReader]:
+        """A line on which events come. Raises `ConsoleError`; closes what it opened when it fails."""
+
+    @abstractmethod
+    def _question(self) -> bytes:
+        """What the broker answers behind everything that it sent before."""
+
+    @abstractmethod
+    def _waiting(self, data: bytes) -> int | None:
+        """How many messages wait behind the answer to the question; None when `data` has no answer."""
+
+    def _farewell(self) -> bytes:
+        """What is said before the socket is closed."""
+        return b""
+
+    def _heard(self, _data: bytes) -> bool:
+        """Whether to ask within a second of the last question, because of `_data`."""
+        return False
+
     def _put(self, item: Item) -> None:
         self._items.append(item)
         self._something.set()
+
+    def _interrupt(self) -> None:
+        try:
+            self._waker.send(b"!")
+        except OSError:
+            log.debug("The line has its wake already, or has ended")
 
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._stop.is_set():
             try:
-                reader = self._connect()
-            except (OSError, hiredis.HiredisError, _RefusedError, ConsoleError) as error:
-                said = self._in_words(error)
-                self._put(Lost(self._now(), "The broker could not be reached", said))
-                self._close()
-                refused = said.cause in REFUSED_CAUSES
-                pause_s = max(pause_s, LONGEST_PAUSE_S) if refused else min(pause_s, LONGEST_PAUSE_S)
-                self._stop.wait(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_REFUSED_PAUSE_S if refused else LONGEST_PAUSE_S)
+                line, reader = self._connect()
+            except ConsoleError as error:
+                pause_s = self._failed(error, pause_s)
+                continue
+            except Exception:
+                log.exception("Connecting failed in a way that is not known")
+                pause_s = self._failed(ConsoleError("The reader of events failed"), pause_s)
                 continue
             pause_s = FIRST_PAUSE_S
+            self._cut = ""
             self._put(Subscribed(self._now(), reader))
-            reason = self._drain()
-            self._close()
+            with line:
+                reason = self._drain(line)
             if not self._stop.is_set():
+                log.info("The line to the events was lost: %s", reason)
                 self._put(Lost(self._now(), reason))
                 self._stop.wait(pause_s)
             while self.held > self._limit // 2 and not self._stop.is_set():
                 self._stop.wait(0.05)
 
-    def _connect(self) -> hiredis.Reader:
-        address = self._address
-        line = open_stream(address, timeout_s=min(CONNECT_TIMEOUT_S, address.timeout_s))
-        self._socket = line
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
-        reader = hiredis.Reader()
-        password = address.password.reveal()
-        if password:
-            user = (address.username,) if address.username else ()
-            self._ask(line, reader, "AUTH", *user, password)
-        self._ask(line, reader, "CLIENT", "SETNAME", CLIENT_NAME, refusable=True)
-        self._ask(line, reader, "PSUBSCRIBE", event_pattern(address))
-        return reader
+    def _failed(self, error: ConsoleError, pause_s: float) -> float:
+        """Tell why there is no line and wait; how long to wait after the next failure."""
+        log.info("No line to the events: %s", error)
+        self._put(Lost(self._now(), "The broker could not be reached", error))
+        refused = error.cause in REFUSED_CAUSES
+        pause_s = max(pause_s, LONGEST_PAUSE_S) if refused else min(pause_s, LONGEST_PAUSE_S)
+        self._stop.wait(pause_s)
+        return min(pause_s * 2, LONGEST_REFUSED_PAUSE_S if refused else LONGEST_PAUSE_S)
 
-    def _ask(self, line: socket.socket, reader: hiredis.Reader, *words: str, refusable: bool = False) -> None:
-        answer = ask(line, reader, *words, timeout_s=CONNECT_TIMEOUT_S)
-        if isinstance(answer, hiredis.ReplyError) and not refusable:
-            raise _RefusedError(str(answer))
-
-    def _drain(self) -> str:
+    def _drain(self, line: socket.socket) -> str:
         """Move bytes into memory until the line is lost; returns why, in words."""
-        line = self._socket
-        if line is None:
-            return "The connection was closed"
-        pinged = False
-        line.settimeout(self._ping_after_s)
-        while True:
-            try:
-                data = line.recv(CHUNK_BYTES)
-                if not data:
-                    return "The broker closed the connection"
-                self._received += len(data)
-                self._put(Chunk(self._now(), data))
-                if pinged:
-                    pinged = False
-                    line.settimeout(self._ping_after_s)
-                if self._stop.is_set() and PONG in data:
-                    return "The reading was ended"
-                if self.held > self._limit:
-                    return OVERFLOW
-            except TimeoutError:
-                if pinged:
-                    return "The broker did not answer"
-                pinged = True
+        at_once = TLS_RECORD_BYTES if isinstance(line, ssl.SSLSocket) else CHUNK_BYTES
+        watch = _Watch(self._ask_after_s, self._answer_within_s)
+        line.setblocking(False)
+        with selectors.DefaultSelector() as ready:
+            ready.register(line, selectors.EVENT_READ)
+            ready.register(self._wakes, selectors.EVENT_READ)
+            while True:
+                if not _pending(line):
+                    ready.select(watch.wait_s())
+                if self._stop.is_set():
+                    return self._last_words(line, at_once)
+                if self._cut:
+                    return self._cut
                 try:
-                    line.sendall(command("PING"))
-                except OSError:
-                    return "The connection broke"
-                line.settimeout(self._pong_within_s)
-            except OSError as error:
-                return f"The connection broke ({error.strerror or 'no reason given'})"
+                    data = line.recv(at_once)
+                    if not data:
+                        return "The broker closed the connection"
+                    self._keep(data)
+                    watch.heard(soon=self._heard(data))
+                    if self.held > self._limit:
+                        return OVERFLOW
+                except (BlockingIOError, ssl.SSLWantReadError):
+                    if watch.is_dead():
+                        return "The broker did not answer"
+                except OSError as error:
+                    return f"The connection broke ({error.strerror or 'no reason given'})"
+                if watch.is_due():
+                    if not self._say(line, self._question()):
+                        return "The connection broke"
+                    watch.asked()
 
-    def _close(self) -> None:
-        line, self._socket = self._socket, None
-        if line is not None:
-            line.close()
+    def _keep(self, data: bytes) -> None:
+        self._received += len(data)
+        self._put(Chunk(self._now(), data))
 
-    def _in_words(self, error: Exception) -> ConsoleError:
-        # redis-py is only needed for its words, so it is not loaded as long as all is well.
-        import redis
+    def _last_words(self, line: socket.socket, at_once: int) -> str:
+        """Read what is still on its way, then part from the broker as it likes it."""
+        deadline_s = time.monotonic() + LAST_WORDS_S
+        asking = True
+        while time.monotonic() < deadline_s:
+            if asking and not self._say(line, self._question()):
+                break
+            try:
+                line.settimeout(max(0.01, deadline_s - time.monotonic()))
+                data = line.recv(at_once)
+            except OSError:
+                break
+            if not data:
+                break
+            self._keep(data)
+            waiting = self._waiting(data)
+            if waiting == 0:
+                break
+            asking = waiting is not None
+        self._say(line, self._farewell())
+        return "The reading was ended"
 
-        from console.broker.errors import redis_error
-
-        if isinstance(error, ConsoleError):
-            return error
-        text = redact(str(error))
-        kind: Any = redis.ConnectionError
-        if isinstance(error, _RefusedError):
-            kind = redis.exceptions.NoPermissionError if text.startswith("NOPERM") else redis.ResponseError
-        elif isinstance(error, hiredis.HiredisError):
-            kind = redis.InvalidResponse
-        elif isinstance(error, TimeoutError):
-            kind = redis.TimeoutError
-        elif isinstance(error, OSError):
-            text = error.strerror or text
-        return redis_error(kind(text), self._address)
+    def _say(self, line: socket.socket, words: bytes) -> bool:
+        """Whether `words` went out; what is not taken within the time of an answer counts as lost."""
+        if not words:
+            return True
+        try:
+            line.settimeout(self._answer_within_s)
+            line.sendall(words)
+        except OSError:
+            return False
+        finally:
+            line.setblocking(False)
+        return True
 
 
-class _RefusedError(Exception):
-    """The broker answered with an error."""
+def _pending(line: socket.socket) -> bool:
+    """Whether TLS holds bytes that no selector sees."""
+    return isinstance(line, ssl.SSLSocket) and line.pending() > 0
+
+
+class _Watch:
+    """When to ask the broker something, and when nothing came for too long after it."""
+
+    def __init__(self, ask_after_s: float, answer_within_s: float) -> None:
+        self._ask_after_s = ask_after_s
+        self._answer_within_s = answer_within_s
+        self._asked_s = time.monotonic()
+        self._ask_s = self._asked_s + ask_after_s
+        self._dead_s = 0.0
+
+    def wait_s(self) -> float:
+        return max(0.0, (min(self._dead_s, self._ask_s) if self._dead_s else self._ask_s) - time.monotonic())
+
+    def heard(self, *, soon: bool) -> None:
+        self._dead_s = 0.0
+        if soon:
+            self._ask_s = min(self._ask_s, self._asked_s + SOON_S)
+
+    def is_dead(self) -> bool:
+        return bool(self._dead_s) and time.monotonic() >= self._dead_s
+
+    def is_due(self) -> bool:
+        return time.monotonic() >= self._ask_s
+
+    def asked(self) -> None:
+        self._asked_s = time.monotonic()
+        self._ask_s = self._asked_s + self._ask_after_s
+        self._dead_s = self._dead_s or self._asked_s + self._answer_within_s

@@ -105,9 +105,26 @@ class EventDecoder:
         self._typed = msgspec.json.Decoder(_Typed)
 
     def decode(self, message: bytes) -> list[Event]:
-        """The events in `message` whose type is known, in their order; empty for what cannot be read."""
+        """The events in `message` whose type is known, in their order; empty for what cannot be read.
+
+        `message` is the envelope in which kombu puts an event on Redis.
+        """
         try:
             body = self._body(message)
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            self._skip(error, message)
+            return []
+        return self._events(body, message)
+
+    def decode_body(self, content_type: str, body: bytes) -> list[Event]:
+        """The same for a message of AMQP, whose envelope is the protocol's own."""
+        if content_type != JSON_CONTENT or len(body) > MAX_MESSAGE_BYTES:
+            self._skip(MalformedError(f"{len(body)} bytes of {content_type[:40]} are not read"), body)
+            return []
+        return self._events(body.lstrip() if body[:1] not in (b"{", b"[") else body, body)
+
+    def _events(self, body: bytes, message: bytes) -> list[Event]:
+        try:
             many = body[:1] == b"["
             try:
                 events = self._many.decode(body) if many else [self._one.decode(body)]

@@ -7,13 +7,13 @@ argument list and no environment; an end of that input means that the window is 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from console.broker.address import BrokerAddress
-from console.broker.url import parse_broker_url
+from console.broker.address_wire import address_from_wire, address_to_wire
 from console.core.errors import Cause, ConsoleError
 from console.history.model import CollectorState, CollectorSummary, TaskState, WorkerSeen
 
@@ -33,8 +33,7 @@ def encode_config(config: CollectorConfig) -> bytes:
     """One line with a secret in it: for the standard input of the child and for nothing else."""
     return _line(
         {
-            "broker_url": config.address.reveal_url(),
-            "key_prefix": config.address.key_prefix,
+            "broker": address_to_wire(config.address),
             "history_file": str(config.history_file),
             "log_file": str(config.log_file),
         }
@@ -45,15 +44,14 @@ def decode_config(line: bytes) -> CollectorConfig:
     """Raises `ConsoleError` (`Cause.INVALID`) when the line is not a configuration."""
     try:
         values = json.loads(line)
-        address = parse_broker_url(values["broker_url"])
-        prefix, history_file, log_file = values["key_prefix"], values["history_file"], values["log_file"]
+        address = address_from_wire(values["broker"])
+        return CollectorConfig(address, Path(values["history_file"]), Path(values["log_file"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConsoleError(
             "The collector's configuration is not valid",
-            detail="One JSON line with broker_url, key_prefix, history_file and log_file is expected.",
+            detail="One JSON line with broker, history_file and log_file is expected.",
             cause=Cause.INVALID,
         ) from error
-    return CollectorConfig(replace(address, key_prefix=prefix), Path(history_file), Path(log_file))
 
 
 def encode_summary(summary: CollectorSummary, *, with_workers: bool = True) -> bytes:

@@ -125,6 +125,21 @@ class CollectorState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RunFigures:
+    """What the writer of the history tells of itself in it.
+
+    `change` as in `CollectorSummary`; `alive`: its last sign of life (seconds of the epoch, 0.0: never);
+    `events` and `malformed` count over all runs; `lag_s` as in `CollectorSummary`.
+    """
+
+    change: int
+    alive: float
+    events: int
+    malformed: int
+    lag_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CollectorSummary:
     """What the collector tells the window, at most ten times a second.
 

@@ -35,6 +35,7 @@ from console.history.model import (
     Names,
     NameStat,
     Relative,
+    RunFigures,
     TaskDetail,
     TaskRow,
     TaskState,
@@ -105,6 +106,15 @@ class HistoryReader:
     def change(self) -> int:
         """The number of the last stored batch."""
         value: int = self._all("SELECT change FROM run")[0][0]
+        return value
+
+    def run(self) -> RunFigures:
+        """What the writer tells of itself."""
+        return RunFigures(*self._all("SELECT change, alive, events, malformed, lag FROM run")[0])
+
+    def data_version(self) -> int:
+        """A number that is another one after anybody else has stored something; it costs next to nothing."""
+        value: int = self._all("PRAGMA data_version")[0][0]
         return value
 
     def totals(self) -> dict[TaskState, int]:

@@ -68,6 +68,12 @@ MIGRATIONS: tuple[str, ...] = (
         clean INTEGER NOT NULL);
     INSERT INTO run VALUES (1, 0, 0.0, 1);
     """,
+    """
+    -- For collectors that read along: events and messages that were none, of all runs, and the last lag.
+    ALTER TABLE run ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE run ADD COLUMN malformed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE run ADD COLUMN lag REAL;
+    """,
 )
 VERSION = len(MIGRATIONS)
 

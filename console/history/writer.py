@@ -34,7 +34,7 @@ class Batch:
     """What one transaction stores.
 
     `inserts` are tuples in the order of `TASK_COLUMNS`, `updates` the same without id and with the
-    rowid last. `minutes` are increments, `counts` absolute numbers.
+    rowid last. `minutes`, `events` and `malformed` are increments, `counts` absolute numbers.
     """
 
     change: int
@@ -45,6 +45,9 @@ class Batch:
     minutes: Mapping[MinuteKey, int] = field(default_factory=dict)
     words: Iterable[tuple[str, str]] = ()
     workers: Sequence[WorkerSeen] = ()
+    events: int = 0
+    malformed: int = 0
+    lag_s: float | None = None
 
 
 class HistoryWriter:
@@ -113,7 +116,11 @@ class HistoryWriter:
                 "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_worker_values(worker) for worker in batch.workers],
             )
-            connection.execute("UPDATE run SET change = ?, alive = ?, clean = 0", (batch.change, batch.alive))
+            connection.execute(
+                "UPDATE run SET change = ?, alive = ?, clean = 0, events = events + ?, "
+                "malformed = malformed + ?, lag = ?",
+                (batch.change, batch.alive, batch.events, batch.malformed, batch.lag_s),
+            )
 
         self._transaction(write)
 

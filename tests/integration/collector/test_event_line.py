@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from console.broker.address import BrokerAddress
 from console.broker.tls import TlsOptions
 from console.collector.event_line import OVERFLOW, Chunk, EventLine, Item, Lost, Subscribed
+from console.collector.redis_line import RedisEventLine
 from console.core.redaction import Secret
 
 Script = Callable[[socket.socket], None]
@@ -87,7 +88,7 @@ def test_a_line_that_went_dead_is_noticed_and_made_again() -> None:
         hold.wait(5)
 
     with server(fall_silent) as port:
-        line = EventLine(BrokerAddress("127.0.0.1", port), ping_after_s=0.05, pong_within_s=0.05)
+        line = RedisEventLine(BrokerAddress("127.0.0.1", port), ask_after_s=0.05, answer_within_s=0.05)
         line.start()
         items = collect(line, lambda items: any(isinstance(one, Lost) for one in items))
         hold.set()
@@ -102,7 +103,7 @@ def test_more_than_can_be_held_ends_the_line_and_is_said() -> None:
             line.sendall(bytes(65536))
 
     with server(flood) as port:
-        line = EventLine(BrokerAddress("127.0.0.1", port), held_bytes=1_000_000)
+        line = RedisEventLine(BrokerAddress("127.0.0.1", port), held_bytes=1_000_000)
         line.start()
         deadline = time.monotonic() + 10
         while line.held < 1_000_000:
@@ -117,7 +118,9 @@ def test_more_than_can_be_held_ends_the_line_and_is_said() -> None:
 
 def test_what_is_no_redis_is_said_in_words() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
-    line = EventLine(BrokerAddress("127.0.0.1", listener.getsockname()[1], password=Secret("secret-word")))
+    line = RedisEventLine(
+        BrokerAddress("127.0.0.1", listener.getsockname()[1], password=Secret("secret-word"))
+    )
     line.start()
     client, _ = listener.accept()
     client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -168,14 +171,14 @@ def test_tls_is_checked_and_then_read(certificate: Path, monkeypatch: pytest.Mon
 
     with server(speak, context) as port:
         address = BrokerAddress("localhost", port, tls=TlsOptions())
-        line = EventLine(address)
+        line = RedisEventLine(address)
         line.start()
         refused = collect(line, bool)[0]
         line.stop()
         assert isinstance(refused, Lost)
         assert refused.error is not None
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        line = EventLine(address)
+        line = RedisEventLine(address)
         line.start()
         items = collect(line, lambda items: any(isinstance(one, Chunk) for one in items))
         hold.set()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from console.broker.address import BrokerAddress
-from console.collector.event_line import event_pattern
+from console.broker.address import BrokerAddress, BrokerKind
+from console.collector.redis_line import event_patterns
 from console.collector.wire import (
     CollectorConfig,
     LineSplitter,
@@ -62,5 +62,7 @@ def test_lines_come_in_pieces_and_one_that_is_too_long_is_dropped() -> None:
 
 
 def test_the_pattern_honours_database_and_prefix() -> None:
-    assert event_pattern(BrokerAddress("h", 1)) == "/0.celeryev/*"
-    assert event_pattern(BrokerAddress("h", 1, 2, key_prefix="a[*]")) == "a\\[\\*\\]/2.celeryev/*"
+    assert event_patterns(BrokerAddress("h", 1)) == ("/0.celeryev/*",)
+    assert event_patterns(BrokerAddress("h", 1, 2, key_prefix="a[*]")) == ("a\\[\\*\\]/2.celeryev/*",)
+    sentinel = BrokerAddress("h", 1, kind=BrokerKind.SENTINEL)
+    assert event_patterns(sentinel) == ("/0.celeryev/*", "/{db}.celeryev/*")

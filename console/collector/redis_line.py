@@ -1,0 +1,165 @@
+"""The line to a Redis broker's event channels: a subscription to a pattern, kept by pings."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import time
+from collections.abc import Callable
+
+import hiredis
+
+from console.broker.address import BrokerAddress, BrokerKind
+from console.broker.stream import ask, command, open_stream
+from console.collector.event_line import (
+    ANSWER_WITHIN_S,
+    HELD_BYTES,
+    RECEIVE_BUFFER_BYTES,
+    EventLine,
+    StreamEndedError,
+    StreamReader,
+)
+from console.collector.events import Event, EventDecoder
+from console.core.errors import ConsoleError
+from console.core.redaction import redact
+
+log = logging.getLogger(__name__)
+
+ASK_AFTER_S = 15.0
+PENDING_BYTES = 64 * 1024 * 1024
+REMEMBERED_MESSAGES = 1000
+PONG = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+CLIENT_NAME = "celery-console-events"
+
+
+def event_patterns(address: BrokerAddress) -> tuple[str, ...]:
+    """The channels on which kombu publishes events in this database, with glob characters escaped.
+
+    Behind Sentinel a kombu before 5.4 writes the `{db}` of its prefix as it stands (FACTS, 5.1); kombu 5.7
+    publishes on both channels when its option `sentinel_fanout_compat` is set.
+    """
+    prefix = re.sub(r"([*?\[\]\\])", r"\\\1", address.key_prefix)
+    pattern = f"{prefix}/{address.database}.celeryev/*"
+    if address.kind is not BrokerKind.SENTINEL:
+        return (pattern,)
+    return pattern, f"{prefix}/{{db}}.celeryev/*"
+
+
+class RedisReader:
+    """Pushed messages in Redis's protocol, behind an answer that `parser` may hold the rest of.
+
+    With `copies` the same message may come on two channels. Each has a delivery tag of its own, so equal
+    bytes are one message (kombu tells them apart by the tag, `SentinelChannel`, among as many).
+    """
+
+    def __init__(self, parser: hiredis.Reader, *, copies: bool = False) -> None:
+        self._parser = parser
+        self._copies = copies
+        self._recent: dict[int, None] = {}
+
+    def read(self, data: bytes, decoder: EventDecoder, events: list[Event]) -> None:
+        parser = self._parser
+        try:
+            if data:
+                parser.feed(data)
+            while (message := parser.gets()) is not False:
+                if not isinstance(message, list) or len(message) != 4 or message[0] != b"pmessage":
+                    continue
+                if not self._copies or self._is_new(message[3]):
+                    events += decoder.decode(message[3])
+        except hiredis.HiredisError as error:
+            # Not Redis's protocol any more: nothing after this can be trusted until a new subscription.
+            decoder.malformed += 1
+            raise StreamEndedError(f"The stream could not be read ({error})") from error
+        if parser.len() > PENDING_BYTES:
+            decoder.malformed += 1
+            raise StreamEndedError(f"A message of more than {PENDING_BYTES} bytes was not read")
+
+    def _is_new(self, message: bytes) -> bool:
+        mark = hash(message)
+        if mark in self._recent:
+            return False
+        self._recent[mark] = None
+        if len(self._recent) > REMEMBERED_MESSAGES:
+            del self._recent[next(iter(self._recent))]
+        return True
+
+
+class RedisEventLine(EventLine):
+    """An `EventLine` to any Redis that `open_stream` reaches."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        held_bytes: int = HELD_BYTES,
+        ask_after_s: float = ASK_AFTER_S,
+        answer_within_s: float = ANSWER_WITHIN_S,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(
+            address, held_bytes=held_bytes, ask_after_s=ask_after_s, answer_within_s=answer_within_s, now=now
+        )
+
+    def _connect(self) -> tuple[socket.socket, StreamReader]:
+        try:
+            line = open_stream(self._address, timeout_s=self._connect_timeout_s)
+            try:
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+                return line, self._subscribe(line)
+            except BaseException:
+                line.close()
+                raise
+        except (OSError, hiredis.HiredisError, _RefusedError) as error:
+            raise self._in_words(error) from error
+
+    def _subscribe(self, line: socket.socket) -> RedisReader:
+        address, parser = self._address, hiredis.Reader()
+        password = address.password.reveal()
+        if password:
+            user = (address.username,) if address.username else ()
+            self._ask(line, parser, "AUTH", *user, password)
+        self._ask(line, parser, "CLIENT", "SETNAME", CLIENT_NAME, refusable=True)
+        # In one command: after the first of two a message could stand where an answer is expected.
+        first, *others = event_patterns(address)
+        if others and self._ask(line, parser, "PSUBSCRIBE", first, *others, refusable=True):
+            return RedisReader(parser, copies=True)
+        self._ask(line, parser, "PSUBSCRIBE", first)
+        return RedisReader(parser)
+
+    def _ask(self, line: socket.socket, parser: hiredis.Reader, *words: str, refusable: bool = False) -> bool:
+        """Whether the broker does it; a refusal is an error unless it is `refusable`."""
+        answer = ask(line, parser, *words, timeout_s=self._connect_timeout_s)
+        refused = isinstance(answer, hiredis.ReplyError)
+        if refused and not refusable:
+            raise _RefusedError(str(answer))
+        return not refused
+
+    def _question(self) -> bytes:
+        return command("PING")
+
+    def _waiting(self, data: bytes) -> int | None:
+        return 0 if PONG in data else None
+
+    def _in_words(self, error: Exception) -> ConsoleError:
+        # redis-py is only needed for its words, so it is not loaded as long as all is well.
+        import redis
+
+        from console.broker.errors import redis_error
+
+        text = redact(str(error))
+        kind: type[redis.RedisError] = redis.ConnectionError
+        if isinstance(error, _RefusedError):
+            kind = redis.exceptions.NoPermissionError if text.startswith("NOPERM") else redis.ResponseError
+        elif isinstance(error, hiredis.HiredisError):
+            kind = redis.InvalidResponse
+        elif isinstance(error, TimeoutError):
+            kind = redis.TimeoutError
+        elif isinstance(error, OSError):
+            text = error.strerror or text
+        return redis_error(kind(text), self._address)
+
+
+class _RefusedError(Exception):
+    """The broker answered with an error."""
