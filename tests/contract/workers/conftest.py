@@ -15,9 +15,11 @@ from typing import Protocol
 import pytest
 
 from console.broker.address import BrokerAddress
-from console.broker.kombu_lines import make_celery_app
+from console.broker.kombu_lines import close_celery_app, make_celery_app
 from console.workers.gateway import CeleryControl
 from console.workers.model import Request
+from tests.contract.rabbitmq.places import Place
+from tests.rabbitmq import RabbitServer
 from tests.valkey import ValkeyServer, valkey_server
 
 ROOT = Path(__file__).parents[3]
@@ -77,22 +79,51 @@ def wait_for_nodes(broker: Broker, *names: str) -> None:
         app.close()
 
 
-@pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    """A broker with two solo workers on it: `one@test` without task events, `two@test` with them."""
-    folder = tmp_path_factory.mktemp("shop")
+@contextmanager
+def two_workers(broker: Broker, folder: Path) -> Iterator[None]:
+    """`one@test`, solo, without task events, and `two@test`, threads, with them."""
     with (
-        valkey_server(folder / "valkey") as broker,
         worker(broker, folder, "one@test", "--pool", "solo", "-Q", "mail,celery"),
         worker(broker, folder, "two@test", "--pool", "threads", "-c", "3", "-Q", "mail", "-E"),
     ):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A broker with two workers on it."""
+    folder = tmp_path_factory.mktemp("shop")
+    with valkey_server(folder / "valkey") as broker, two_workers(broker, folder):
         yield broker
+
+
+@pytest.fixture(scope="session")
+def rabbit_shop(rabbitmq: RabbitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A vhost of RabbitMQ with the same two workers."""
+    rabbitmq.add_vhost("two/workers")
+    place = Place(rabbitmq, "two/workers")
+    with two_workers(place, tmp_path_factory.mktemp("rabbit")):
+        yield place
+    rabbitmq.delete_vhost("two/workers")
 
 
 @pytest.fixture
 def control(shop: ValkeyServer) -> Iterator[CeleryControl]:
-    app = make_celery_app(shop.address)
-    made = CeleryControl(lambda: app, shop.address)
+    """Remote control over Redis."""
+    yield from control_of(shop)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def any_control(request: pytest.FixtureRequest) -> Iterator[CeleryControl]:
+    """Remote control over each kind of broker."""
+    broker: Broker = request.getfixturevalue("shop" if request.param == "redis" else "rabbit_shop")
+    yield from control_of(broker)
+
+
+def control_of(broker: Broker) -> Iterator[CeleryControl]:
+    """Remote control over `broker`, closed when the iterator ends."""
+    app = make_celery_app(broker.address)
+    made = CeleryControl(lambda: app, broker.address)
     yield made
     made.close()
-    app.close()
+    close_celery_app(app)

@@ -29,19 +29,19 @@ def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def test_everybody_answers_and_nobody_waits_longer_than_needed(control: CeleryControl) -> None:
+def test_everybody_answers_and_nobody_waits_longer_than_needed(any_control: CeleryControl) -> None:
     started = time.monotonic()
-    replies = control.ask([Request("ping", expected=BOTH)], timeout_s=5.0)
+    replies = any_control.ask([Request("ping", expected=BOTH)], timeout_s=5.0)
     assert time.monotonic() - started < 3.0
     assert replies.by_request[0].keys() == BOTH
     assert all(0 < reply.took_s < 3 and reply.error is None for reply in replies.by_request[0].values())
     assert replies.malformed == 0
 
 
-def test_a_worker_says_what_it_is(control: CeleryControl) -> None:
+def test_a_worker_says_what_it_is(any_control: CeleryControl) -> None:
     methods = ("stats", "active_queues", "conf", "registered")
     requests = [Request(method, expected=BOTH) for method in methods]
-    stats, queues, conf, registered = control.ask(requests, timeout_s=5.0).by_request
+    stats, queues, conf, registered = any_control.ask(requests, timeout_s=5.0).by_request
     seen = {}
     for node in BOTH:
         one = with_settings(
@@ -57,16 +57,16 @@ def test_a_worker_says_what_it_is(control: CeleryControl) -> None:
     assert one.task_events is None, "the setting alone does not tell what -E or a remote command did"
 
 
-def test_only_the_named_answer_and_an_unknown_one_is_silence(control: CeleryControl) -> None:
+def test_only_the_named_answer_and_an_unknown_one_is_silence(any_control: CeleryControl) -> None:
     request = Request("ping", destination=("one@test",), expected=frozenset({"one@test"}))
     nobody = Request("ping", destination=("nobody@test",), expected=frozenset())
-    replies = control.ask([request, nobody], timeout_s=2.0)
+    replies = any_control.ask([request, nobody], timeout_s=2.0)
     assert [set(answers) for answers in replies.by_request] == [{"one@test"}, set()]
 
 
-def test_a_failing_command_is_told_in_the_workers_words(control: CeleryControl) -> None:
+def test_a_failing_command_is_told_in_the_workers_words(any_control: CeleryControl) -> None:
     request = Request("pool_grow", {"n": 1}, destination=("one@test",), expected=frozenset({"one@test"}))
-    reply = control.ask([request], timeout_s=2.0).by_request[0]["one@test"]
+    reply = any_control.ask([request], timeout_s=2.0).by_request[0]["one@test"]
     assert reply.error is not None
 
 

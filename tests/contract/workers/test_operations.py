@@ -15,10 +15,11 @@ from console.core.clock import SystemClock
 from console.core.connection import ConnectionInfo, Environment, LinkState
 from console.core.notices import NoticeBoard
 from console.core.operations import Confirmation, Operation, OperationRunner
-from console.workers.gateway import CeleryControl, Control
+from console.workers.gateway import Control
 from console.workers.model import Request, Tab, WorkerState
 from console.workers.service import WorkersService
-from tests.contract.workers.conftest import worker
+from tests.contract.rabbitmq.places import Place
+from tests.contract.workers.conftest import Broker, control_of, worker
 from tests.unit.workers.fakes import FakeActivity, FakeControl, FakeWorker
 from tests.valkey import ValkeyServer
 
@@ -33,16 +34,20 @@ async def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> Non
     assert condition()
 
 
-@pytest.fixture(params=["fake", "real"])
-def either(request: pytest.FixtureRequest) -> Iterator[Control]:
-    """Two workers: `one` solo, `two` threads; fake or real."""
-    if request.param == "real":
-        real: CeleryControl = request.getfixturevalue("control")
-        yield real
-        return
-    yield FakeControl(
+@pytest.fixture
+def fake_control() -> Control:
+    return FakeControl(
         one_test=FakeWorker("solo", 1, ["celery", "mail"]), two_test=FakeWorker("threads", 3, ["mail"], True)
     )
+
+
+@pytest.fixture(params=["fake", "redis", "rabbitmq"])
+def either(request: pytest.FixtureRequest) -> Iterator[Control]:
+    """Two workers: `one` solo, `two` threads; fake, or real on a broker of each kind."""
+    if request.param == "fake":
+        yield request.getfixturevalue("fake_control")
+        return
+    yield from control_of(request.getfixturevalue("shop" if request.param == "redis" else "rabbit_shop"))
 
 
 def ask(control: Control, method: str, to: str | None = None, **arguments: object) -> dict[str, object]:
@@ -76,7 +81,7 @@ def test_answers_have_these_shapes(either: Control) -> None:
 class World:
     """The service on a real broker, without a collector."""
 
-    def __init__(self, broker: ValkeyServer, folder: Path) -> None:
+    def __init__(self, broker: Broker, folder: Path) -> None:
         clock = SystemClock()
         self.notices = NoticeBoard(clock)
         self.activity = FakeActivity()
@@ -109,9 +114,18 @@ class World:
         return said
 
 
+@pytest.fixture(params=["redis", "rabbitmq"])
+def any_broker(request: pytest.FixtureRequest) -> Broker:
+    """An empty broker of each kind."""
+    if request.param == "redis":
+        redis: ValkeyServer = request.getfixturevalue("own_broker")
+        return redis
+    return Place(request.getfixturevalue("rabbitmq"), request.getfixturevalue("rabbitmq_vhost"))
+
+
 @pytest.fixture
-async def world(own_broker: ValkeyServer, tmp_path: Path) -> AsyncIterator[World]:
-    made = World(own_broker, tmp_path)
+async def world(any_broker: Broker, tmp_path: Path) -> AsyncIterator[World]:
+    made = World(any_broker, tmp_path)
     made.service.attach(made.session)
     made.session.set_status(LinkState.CONNECTED)
     yield made
@@ -119,10 +133,10 @@ async def world(own_broker: ValkeyServer, tmp_path: Path) -> AsyncIterator[World
     await made.session.aclose()
 
 
-async def test_the_life_of_a_prefork_worker(world: World, own_broker: ValkeyServer, tmp_path: Path) -> None:
+async def test_the_life_of_a_prefork_worker(world: World, any_broker: Broker, tmp_path: Path) -> None:
     options = ("--pool", "prefork", "-c", "2", "-Q", "mail,reports", "--without-gossip")
     service, make = world.service, world.service.operations
-    with worker(own_broker, tmp_path, NAME, *options) as process:
+    with worker(any_broker, tmp_path, NAME, *options) as process:
         service.refresh()
         await until(lambda: service.consumers_by_queue() == {"mail": 1, "reports": 1})
         await until(lambda: service.registered_tasks() == ("shop.add", "shop.wait_for"))
@@ -136,11 +150,12 @@ async def test_the_life_of_a_prefork_worker(world: World, own_broker: ValkeyServ
         assert await world.run(make.enable_events(NAME)) == f"{NAME} sends task events now"
         assert await world.run(make.enable_events(NAME)) == f"{NAME} was sending task events already"
 
+        password = any_broker.address.password.reveal()
         settings = {row[0]: row[1] for row in (await service.listing(NAME, Tab.SETTINGS)).rows}
-        assert own_broker.password not in str(settings)
+        assert password not in str(settings)
         statistics = {row[0]: row[1] for row in (await service.listing(NAME, Tab.STATISTICS)).rows}
         assert statistics["pid"] == str(process.pid)
-        assert own_broker.password not in str(statistics)
+        assert password not in str(statistics)
         assert (await service.listing(NAME, Tab.ACTIVE)).rows == ()
 
         said = await world.run(make.shut_down(NAME))
