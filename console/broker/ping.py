@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import hiredis
 import redis
 
-from console.broker.address import BrokerAddress, BrokerKind
+from console.broker.address import BrokerAddress, BrokerKind, Endpoint
 from console.broker.errors import broker_errors, redis_error, refused_login
 from console.broker.redis_client import CLIENT_NAME
-from console.broker.stream import ask, not_redis, open_stream
+from console.broker.stream import ask, find_primary, not_redis, open_endpoint, open_stream
 from console.core.errors import Cause, ConsoleError
 
 if TYPE_CHECKING:
     from console.broker.session import Session
+
+
+SENTINEL_EVERY = 2
+"""So many pings make one question to Sentinel."""
 
 
 class BrokerPing(Protocol):
@@ -43,7 +47,8 @@ class RedisPing:
     """PING, on a line of its own, so that one deadline holds for connecting, TLS, login and answer.
 
     A user whose ACL lacks PING is answered NOPERM, which is an answer too. ROLE tells of a primary that
-    was made a replica and kept its connections; who may not ask that is told nothing.
+    was made a replica and kept its connections; who may not ask that is told nothing. An old primary says
+    it is one for up to ten seconds after Sentinel has promoted another, so Sentinel is asked as well.
     Source: redis.io/docs/latest/develop/reference/sentinel-clients, "Step 3: verify with ROLE".
     """
 
@@ -53,6 +58,8 @@ class RedisPing:
         self._reader = hiredis.Reader()
         self._may_ask_role = True
         self._was_primary = address.kind is BrokerKind.SENTINEL
+        self._primary: Endpoint | None = None
+        self._pings = 0
 
     def ping(self) -> float:
         address = self._address
@@ -80,7 +87,12 @@ class RedisPing:
         address = self._address
         self._reader = hiredis.Reader()
         self._may_ask_role = True
-        self._line = open_stream(address)
+        if address.kind is BrokerKind.SENTINEL:
+            self._primary = find_primary(address, timeout_s=address.timeout_s)
+            left_s = max(deadline_s - time.monotonic(), 0.05)
+            self._line = open_endpoint(address, self._primary, timeout_s=left_s)
+        else:
+            self._line = open_stream(address)
         password = address.password.reveal()
         if password:
             user = (address.username,) if address.username else ()
@@ -94,6 +106,14 @@ class RedisPing:
             self._ask(deadline_s, "SELECT", str(address.database))
 
     def _check_role(self, deadline_s: float) -> None:
+        self._pings += 1
+        if self._primary is not None and self._pings % SENTINEL_EVERY == 0:
+            try:
+                named = find_primary(self._address, timeout_s=max(deadline_s - time.monotonic(), 0.05))
+            except ConsoleError:
+                named = self._primary  # without a sentinel the primary can do its work
+            if named != self._primary:
+                raise self._replaced()
         if not self._may_ask_role:
             return
         answer = self._ask(deadline_s, "ROLE", refusable=True)
@@ -102,14 +122,17 @@ class RedisPing:
             return
         primary = answer[0] == b"master"
         if self._was_primary and not primary:
-            raise ConsoleError(
-                "The server has become a replica",
-                detail=f"{self._address.place} follows another server now and takes no changes.",
-                remedy="The console looks for the new primary.",
-                cause=Cause.UNREACHABLE,
-                retryable=True,
-            )
+            raise self._replaced()
         self._was_primary = self._was_primary or primary
+
+    def _replaced(self) -> ConsoleError:
+        return ConsoleError(
+            "The server has become a replica",
+            detail=f"{self._address.place} follows another server now and takes no changes.",
+            remedy="The console looks for the new primary.",
+            cause=Cause.UNREACHABLE,
+            retryable=True,
+        )
 
     def _ask(self, deadline_s: float, *words: str, refusable: bool = False) -> Any:
         """The answer to a command; a refusal of this user's rights is one too when `refusable`."""

@@ -92,19 +92,19 @@ async def test_what_another_console_adds_is_seen_and_the_open_session_stays(
     assert names(setup) == ["Local stack", "Other"]
 
 
+def make_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
 BROKEN: dict[str, Callable[[Path], object]] = {
     "cut short": lambda file: file.write_text(file.read_text()[:-30]),
     "empty": lambda file: file.write_text(""),
     "newer": lambda file: file.write_text('{"version": 99, "connections": []}'),
     "by hand": lambda file: file.write_text(file.read_text().replace('"Staging"', '"Stagin"')),
     "not UTF-8": lambda file: file.write_bytes(b"\xff\xfe\x00"),
-    "a folder": lambda file: make_folder(file),
+    "a folder": make_folder,
 }
-
-
-def make_folder(file: Path) -> None:
-    file.unlink()
-    file.mkdir()
 
 
 @pytest.mark.parametrize("how", BROKEN)
