@@ -8,6 +8,7 @@ answers to the one question to workers is removed.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import time
@@ -40,7 +41,7 @@ FEW_DAYS = 14
 DAY_S = 86_400
 OLDEST_REDIS = (6, 2)
 HANG_UP_S = 0.5
-AMQP_HELLO = b"AMQP\x00\x00\x09\x01"
+VERDICT_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,12 @@ class BrokerCheck:
         if tls is None or line is None:
             raise ValueError("no TLS is set")
         shown, expected = endpoint_text(self._endpoint), tls.server_name or self._endpoint[0]
-        secured = wrap(line, tls, self._endpoint[0], shown=shown)
+        try:
+            secured = wrap(line, tls, self._endpoint[0], shown=shown)
+        except ConsoleError as error:
+            if error.cause is Cause.TIMEOUT and self._answers_in_plain():
+                raise no_tls_here(shown) from error
+            raise
         self._line = secured
         try:
             self._wait_for_verdict(secured)
@@ -188,13 +194,30 @@ class BrokerCheck:
         return Found(says, StepState.WARNING, _ends_soon(shown, days))
 
     def _wait_for_verdict(self, line: ssl.SSLSocket) -> None:
-        """Say one harmless thing: in TLS 1.3 a server refuses our certificate only after the handshake."""
-        if not self.address.kind.is_redis:
-            line.sendall(AMQP_HELLO)
+        """In TLS 1.3 a server refuses our certificate only after the handshake: give it a moment to.
+
+        A server that is content mostly says so too (a session ticket), so that this rarely waits.
+        """
+        select.select([line], [], [], VERDICT_S)
+        line.setblocking(False)
+        try:
             line.recv(1)
-            return
-        with contextlib.suppress(hiredis.HiredisError, TimeoutError, ConnectionError):
-            ask(line, self._reader, "PING", timeout_s=self.address.timeout_s)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            pass
+        finally:
+            line.settimeout(self.address.timeout_s)
+
+    def _answers_in_plain(self) -> bool:
+        """Whether a Redis listens there without TLS: it waits for the end of a line that TLS never sends."""
+        if not self.address.kind.is_redis:
+            return False
+        near, limit_s = self.address.near(self._endpoint), self.address.timeout_s
+        try:
+            with contextlib.closing(dial(near, shown="", timeout_s=limit_s)) as line:
+                ask(line, hiredis.Reader(), "PING", timeout_s=limit_s)
+        except (OSError, ConsoleError, hiredis.HiredisError):
+            return False
+        return True
 
     def log_in(self, how: str) -> Found:
         """`how` the password came: "password from the keyring"."""
@@ -444,6 +467,15 @@ def _no_password_wanted(address: BrokerAddress, said: str) -> ConsoleError | Non
         detail=f"{address.place} refuses a login with one.",
         remedy="Empty the password of the connection.",
         cause=Cause.REFUSED_LOGIN,
+    )
+
+
+def no_tls_here(shown: str) -> ConsoleError:
+    return ConsoleError(
+        "The server does not speak TLS on this port",
+        detail=f"{shown} answers without TLS.",
+        remedy="Turn Use TLS off, or use the server's TLS port.",
+        cause=Cause.PROTOCOL,
     )
 
 

@@ -183,7 +183,8 @@ def _broker_steps(connection: Connection, broker: BrokerCheck, how: str) -> list
             add("name", "Name resolution", broker.resolve)
         add("tcp", "TCP", broker.connect)
         if address.tls is not None:
-            add("tls", "TLS", broker.secure)
+            # A plain port takes the time twice: it is asked once more, without TLS.
+            add("tls", "TLS", broker.secure, limit_s=2 * address.timeout_s + MORE_S)
     add("login", "Login", lambda: broker.log_in(how))
     needs = ("login",)
     steps.append(_Step("permissions", "Permissions", broker.permissions, needs, 3 * limit_s))

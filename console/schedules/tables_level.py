@@ -45,7 +45,7 @@ class TablesLevel:
 
 def read_tables_level(database: DatabaseAddress) -> TablesLevel:
     """What `database` holds. Raises `ConsoleError` when it cannot be reached or read at all."""
-    from console.schedules.django_setup import database_settings, set_up_django, sqlite_file
+    from console.schedules.django_setup import database_settings, set_up_django
 
     set_up_django()
     from django.db import connections
@@ -56,7 +56,7 @@ def read_tables_level(database: DatabaseAddress) -> TablesLevel:
     filled = connections.configure_settings({"default": {}, alias: database_settings(database)})
     connections.settings[alias] = filled[alias]
     try:
-        with database_errors(sqlite_file(database)):
+        with database_errors(database):
             return _read(connections[alias])
     finally:
         connections[alias].close()
