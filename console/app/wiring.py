@@ -7,6 +7,7 @@ import getpass
 import os
 import sys
 from collections.abc import Awaitable
+from functools import partial
 
 from PySide6.QtCore import QProcess, QProcessEnvironment
 from PySide6.QtGui import QKeySequence, QShortcut
@@ -16,6 +17,7 @@ from console.activity.gateway import SqliteActivity
 from console.activity.page import ActivityPage
 from console.activity.service import ActivityService
 from console.activity.view_model import ActivityViewModel
+from console.app.checker import make_checker
 from console.app.crash import CrashReports
 from console.app.hearing import offers_stack, queues_seen, schedules_seen, stack_badge, workers_seen
 from console.app.imports import LATER, import_in_thread
@@ -31,6 +33,7 @@ from console.collector.client import CollectorClient
 from console.connections.gateway import ConnectionsFile, KeyringSecrets
 from console.connections.model import Colour
 from console.connections.page import ConnectionsPage
+from console.connections.secret_dialog import AskForSecret, ask_unsaved
 from console.connections.service import ConnectionsService
 from console.connections.view_model import ConnectionsViewModel
 from console.core.clock import SystemClock
@@ -167,7 +170,16 @@ class Console:
         self.stack_view = StackViewModel(self.stack, self.runner, self.notices)
         self.stack_view.ask_about_tasks = lambda number: ask_about_tasks(self.window, number)
         self.activity_view = ActivityViewModel(self.activity)
-        self.connections_view = ConnectionsViewModel(self.connections, self.runner)
+        self.connections_view = ConnectionsViewModel(
+            self.connections,
+            self.runner,
+            checker=make_checker(self.home, local=self._local_stack),
+            notices=self.notices,
+            clock=self.clock,
+            known_hosts_file=self.home.known_hosts_file,
+        )
+        self.connections_view.ask_unsaved = partial(ask_unsaved, self.window)
+        self.connections.ask_secret = AskForSecret(self.window, lambda: self.connections.keyring_state)
         self.workers_view = WorkersViewModel(self.workers, runner=self.runner, clock=self.clock)
         self.queues_view = QueuesViewModel(self.queues, clock=self.clock)
         self.tasks_view = TasksViewModel(self.task_list, self.runner)
@@ -480,6 +492,10 @@ class Console:
             self._closed.set_result(0)
 
     async def _may_close(self) -> bool:
+        if self.connections_view.unsaved:
+            self.window.show_page("connections")
+            if not await self.connections_view.may_close():
+                return False
         choice = await self.stack_view.choose_at_closing()
         if choice is StopChoice.WAIT:
             self.window.show_page("stack")

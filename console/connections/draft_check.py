@@ -133,7 +133,7 @@ def _broker(draft: Draft, wrong: dict[str, str]) -> BrokerAddress:
         sentinels = _sentinels(draft.sentinels, wrong)
         host, port = sentinels[0] if sentinels else ("", 0)
         if not draft.master_name.strip():
-            wrong["master_name"] = "Sentinel needs the primary's name, often mymaster"
+            wrong["master_name"] = "A name is needed, often mymaster"
     elif kind is not BrokerKind.SOCKET:
         host, port = _host("host", draft.host, wrong), _port("port", draft.port, wrong)
     elif not draft.socket_path.strip().startswith("/"):
