@@ -25,6 +25,8 @@ class DatabaseKind(StrEnum):
 
 
 DATABASE_PORTS = {DatabaseKind.POSTGRESQL: 5432, DatabaseKind.MYSQL: 3306}
+# What stands for a Unix socket in the query: libpq's word and that of MySQL's clients.
+_SOCKET_WORDS = {DatabaseKind.POSTGRESQL: "host", DatabaseKind.MYSQL: "unix_socket"}
 _SCHEMES = {
     "sqlite": DatabaseKind.SQLITE,
     "sqlite3": DatabaseKind.SQLITE,
@@ -39,6 +41,7 @@ _SCHEMES = {
 class DatabaseAddress:
     """A database. `path` (absolute) is SQLite's file and `host` to `tls` the servers'; `name` the database.
 
+    A `host` that begins with a slash is a Unix socket: PostgreSQL's folder of it, MySQL's file.
     `near` is where to connect instead of host and port: the near end of a tunnel.
     """
 
@@ -63,9 +66,16 @@ class DatabaseAddress:
         return self._url(MASK if self.password else "")
 
     @property
+    def is_socket(self) -> bool:
+        """Whether it is reached by a Unix socket of this computer."""
+        return self.host.startswith("/")
+
+    @property
     def place(self) -> str:
         """Where it is, for sentences."""
-        return self.path if self.kind is DatabaseKind.SQLITE else endpoint_text((self.host, self.port))
+        if self.kind is DatabaseKind.SQLITE:
+            return self.path
+        return self.host if self.is_socket else endpoint_text((self.host, self.port))
 
     @property
     def summary(self) -> str:
@@ -78,8 +88,11 @@ class DatabaseAddress:
             return f"sqlite:///{quote(self.path)}"
         login = f"{quote(self.username, safe='')}{':' if password else ''}{password}"
         login = f"{login}@" if login else ""
-        place = endpoint_text((self.host, self.port))
-        return f"{self.kind.lower()}://{login}{place}/{quote(self.name, safe='')}"
+        name = quote(self.name, safe="")
+        if self.is_socket:
+            port = f"&port={self.port}" if self.port != DATABASE_PORTS[self.kind] else ""
+            return f"{self.kind.lower()}://{login}/{name}?{_SOCKET_WORDS[self.kind]}={quote(self.host)}{port}"
+        return f"{self.kind.lower()}://{login}{endpoint_text((self.host, self.port))}/{name}"
 
     def with_password(self, password: Secret) -> DatabaseAddress:
         return replace(self, password=password)
@@ -87,6 +100,8 @@ class DatabaseAddress:
 
 def parse_database_url(url: str) -> DatabaseAddress:
     """`sqlite:////path`, `postgresql://user@host:5432/name` or `mysql://...`; TLS by the usual query words.
+
+    Over a Unix socket: `postgresql:///name?host=/run/postgresql`, `mysql:///name?unix_socket=/run/my.sock`.
 
     Raises `ConsoleError` (`Cause.INVALID`) without repeating what may be a password.
     """
@@ -108,20 +123,31 @@ def parse_database_url(url: str) -> DatabaseAddress:
         raise invalid_database(
             "If it holds a password with / # ? or @, type the password into its field instead."
         )
-    if not parts.hostname:
-        raise invalid_database("The host is missing.")
+    options = dict(parse_qsl(parts.query))
+    host, port = _place(kind, parts.hostname or "", port or DATABASE_PORTS[kind], options)
     name = unquote(parts.path.strip("/"))
     if not name:
         raise invalid_database("The name of the database after the host is missing.")
     return DatabaseAddress(
         kind,
-        host=parts.hostname,
-        port=port or DATABASE_PORTS[kind],
+        host=host,
+        port=port,
         name=name,
         username=unquote(parts.username or ""),
         password=Secret(unquote(parts.password or "")),
-        tls=_tls(dict(parse_qsl(parts.query))),
+        tls=None if host.startswith("/") else _tls(options),
     )
+
+
+def _place(kind: DatabaseKind, host: str, port: int, options: dict[str, str]) -> Endpoint:
+    """The host of the URL, or the Unix socket of its query, whose port PostgreSQL makes a name of."""
+    if host:
+        return host, port
+    path = options.get(_SOCKET_WORDS[kind], "")
+    if not path.startswith("/"):
+        raise invalid_database("The host is missing.")
+    text = options.get("port", "")
+    return path, int(text) if text.isascii() and text.isdecimal() else port
 
 
 def _tls(options: dict[str, str]) -> TlsOptions | None:

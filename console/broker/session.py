@@ -63,7 +63,7 @@ class Session:
     - `results`: the result backend as a person has named it, or None for "as the workers say".
     - `schedules_problem`: why the schedules database cannot even be tried now (its tunnel does not open).
     - `tunnels`: what `address`, `schedules` and `results` lead through, closed with the session.
-    - `rights`: what is not permitted to the broker's user; empty until it was probed.
+    - `rights`: what the broker and the schedules database do not permit; empty until they were asked.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Session:
         self.schedules_problem: ConsoleError | None = None
         self.tunnels: list[Tunnel] = list(tunnels)
         self.rights: Rights = NO_RIGHTS_MISSING
+        self._rights: dict[str, Rights] = {}
         self.rights_changed: Happening[Rights] = Happening()
         self.history_file = history_file
         self.clock = clock
@@ -118,10 +119,15 @@ class Session:
         self.status = LinkStatus(state, since, latency_ms, error, retry_at)
         self.status_changed.emit(self.status)
 
-    def set_rights(self, rights: Rights) -> None:
-        """Note what the broker's user may not do; listeners hear of a change."""
-        if rights != self.rights:
-            self.rights = MappingProxyType(dict(rights))
+    def set_rights(self, rights: Rights, *, source: str = "broker") -> None:
+        """Note all that `source` does not permit, in place of what it did before; listeners hear of a change.
+
+        The broker's probe and the schedules database each tell of their own.
+        """
+        self._rights[source] = rights
+        merged = {right: why for told in self._rights.values() for right, why in told.items()}
+        if merged != self.rights:
+            self.rights = MappingProxyType(merged)
             self.rights_changed.emit(self.rights)
 
     def ping(self) -> float:

@@ -1,14 +1,16 @@
-"""Django's database exceptions as what happened, in words; one place for SQLite and PostgreSQL."""
+"""Django's database exceptions as what happened, in words; one place for all kinds of database."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError
 
+from console.broker.database import DatabaseAddress, DatabaseKind
 from console.core.errors import Cause, ConsoleError
 
 # PostgreSQL's own codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -28,6 +30,22 @@ _BY_SQLSTATE = {
     # The server is shut down, was killed or is starting; the line broke or was never there.
     **dict.fromkeys(("57P01", "57P02", "57P03", "08006", "08003", "08001"), Cause.UNREACHABLE),
 }
+# MySQL's numbers: https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html and MariaDB's:
+# https://mariadb.com/kb/en/mariadb-error-code-reference/
+_BY_NUMBER = {
+    # A wrong login, a host that may not connect, an account that is locked or whose password has expired.
+    **dict.fromkeys((1045, 1130, 1698, 1820, 1862, 3118, 4151, 2059), Cause.REFUSED_LOGIN),
+    # No right on the database, a table, a column; a server, replica or transaction that only reads.
+    **dict.fromkeys((1044, 1142, 1143, 1227, 1290, 1792, 1836), Cause.NOT_PERMITTED),
+    1049: Cause.NOT_FOUND,
+    **dict.fromkeys((1146, 1054), Cause.NOT_MIGRATED),
+    **dict.fromkeys((1205, 1213), Cause.LOCKED),
+    **dict.fromkeys((1969, 3024), Cause.TIMEOUT),
+    **dict.fromkeys((1021, 1114), Cause.NO_SPACE),
+    **dict.fromkeys((1040, 1129, 1203, 1226), Cause.BUSY),
+    # The server is going away, the line broke or was never there.
+    **dict.fromkeys((1053, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013), Cause.UNREACHABLE),
+}
 # The texts of SQLite and of libpq's failures to connect, which carry no code.
 _BY_TEXT = (
     ("database is locked", Cause.LOCKED),
@@ -38,13 +56,18 @@ _BY_TEXT = (
     ("disk is full", Cause.NO_SPACE),
     ("not a database", Cause.INVALID),
     ("malformed", Cause.INVALID),
-    ("password authentication failed", Cause.REFUSED_LOGIN),
-    ("no password supplied", Cause.REFUSED_LOGIN),
-    ("does not exist", Cause.NOT_FOUND),
-    ("timeout expired", Cause.TIMEOUT),
     ("too many connections", Cause.BUSY),
     ("too many clients", Cause.BUSY),
     ("connection slots are reserved", Cause.BUSY),
+    ('role "', Cause.REFUSED_LOGIN),
+    ("no password supplied", Cause.REFUSED_LOGIN),
+    ("authentication failed", Cause.REFUSED_LOGIN),
+    ("no pg_hba.conf entry", Cause.REFUSED_LOGIN),
+    ("is not permitted to log in", Cause.REFUSED_LOGIN),
+    ("permission denied", Cause.NOT_PERMITTED),
+    ("unsupported startup parameter", Cause.INVALID),
+    ("does not exist", Cause.NOT_FOUND),
+    ("timeout expired", Cause.TIMEOUT),
     ("unable to open database file", Cause.UNREACHABLE),
 )
 _TITLES: dict[Cause, tuple[str, str, bool]] = {
@@ -94,12 +117,12 @@ _TITLES: dict[Cause, tuple[str, str, bool]] = {
 
 
 @contextmanager
-def database_errors(file: Path | None) -> Iterator[None]:
-    """Inside it, whatever the database raises becomes a `ConsoleError`; `file` is SQLite's."""
+def database_errors(database: DatabaseAddress) -> Iterator[None]:
+    """Inside it, whatever an open database raises becomes a `ConsoleError`."""
     try:
         yield
     except (DatabaseError, InterfaceError) as error:
-        raise _translated(error, file) from error
+        raise failure(cause_of(error, database), first_line(str(error).strip())) from error
     except (ValidationError, ValueError, TypeError) as error:
         raise ConsoleError(
             "A schedule in the database cannot be read",
@@ -109,26 +132,53 @@ def database_errors(file: Path | None) -> Iterator[None]:
         ) from error
 
 
-def _translated(error: Exception, file: Path | None) -> ConsoleError:
-    text = str(error).strip()
-    cause = _cause(error, text, file)
+def failure(cause: Cause, detail: str) -> ConsoleError:
+    """What `cause` means for the schedules database."""
     title, remedy, retryable = _TITLES.get(cause, ("The schedules database refused a command", "", True))
-    return ConsoleError(title, detail=_first_line(text), remedy=remedy, cause=cause, retryable=retryable)
+    return ConsoleError(title, detail=detail, remedy=remedy, cause=cause, retryable=retryable)
 
 
-def _cause(error: Exception, text: str, file: Path | None) -> Cause:
+def cause_of(error: Exception, database: DatabaseAddress) -> Cause:
+    """Which of the causes Django's `error` has."""
+    text = str(error)
+    if isinstance(first_os_error(error), TimeoutError):
+        return Cause.TIMEOUT
+    if database.kind is DatabaseKind.MYSQL:
+        return _BY_NUMBER.get(_number(error), Cause.OTHER)
     code = getattr(error.__cause__, "sqlstate", None)
     if code in _BY_SQLSTATE:
         return _BY_SQLSTATE[code]
-    if file is not None and not file.exists():
+    is_file = database.kind is DatabaseKind.SQLITE
+    if is_file and not Path(database.path).exists():
         return Cause.NOT_FOUND
     for part, cause in _BY_TEXT:
         if part in text:
             return cause
-    if code is None and file is None:  # libpq could not connect, or the line broke
+    if code is None and not is_file:  # libpq could not connect, or the line broke
         return Cause.UNREACHABLE
     return Cause.OTHER
 
 
-def _first_line(text: str) -> str:
+def _number(error: Exception) -> int:
+    """MySQL's number of an error; 0 when PyMySQL gives none. An interface error: the line was closed."""
+    arguments: tuple[Any, ...] = getattr(error, "args", ())
+    number = arguments[0] if arguments else None
+    if isinstance(error, InterfaceError):
+        return 2006
+    return number if isinstance(number, int) else 0
+
+
+def first_os_error(error: BaseException) -> OSError | None:
+    """What the system said below the driver's error: of the line, of TLS, of the name."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        if isinstance(one, OSError):
+            return one
+        one = getattr(one, "original_exception", None) or one.__cause__ or one.__context__
+    return None
+
+
+def first_line(text: str) -> str:
     return text.splitlines()[0].rstrip(".") + "." if text else ""

@@ -7,6 +7,8 @@ so that two connections never share one and nothing is ever migrated.
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import sys
 import threading
 import time
@@ -16,13 +18,23 @@ from typing import Any
 from urllib.parse import quote
 
 from console.broker.database import DatabaseAddress, DatabaseKind
-from console.broker.tls import named_context
+from console.broker.tls import TlsOptions, named_context, tls_context
 from console.core.errors import Cause, ConsoleError
 
 SETTINGS = "bundled_project.settings"
 BUSY_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 8
+
+# Where Debian, Red Hat, SUSE, Alpine and macOS keep the authorities that the system trusts.
+_SYSTEM_CA_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+_NOWHERE = f"{os.devnull}/none"
+"""A file that cannot exist: libpq takes an empty name for the one in the person's home."""
 
 _setting_up = threading.Lock()
 
@@ -58,9 +70,10 @@ def set_up_django() -> None:
 
 
 def database_settings(database: DatabaseAddress) -> dict[str, Any]:
-    """Django's settings for `database`, with a timeout on everything.
+    """Django's settings for one connecting to `database`, with a timeout on everything.
 
-    Raises `ConsoleError` (`Cause.INVALID`) when its driver is not installed.
+    Blocking: it reads the files of TLS and may ask for the host's address, so it is made anew for each
+    connecting. Raises `ConsoleError` when the driver is not installed or a file of TLS cannot be used.
     """
     match database.kind:
         case DatabaseKind.SQLITE:
@@ -92,46 +105,87 @@ def _postgresql(database: DatabaseAddress) -> dict[str, Any]:
         "connect_timeout": CONNECT_TIMEOUT_S,
         "application_name": "celery-console",
         "options": limits,
+        "gssencmode": "disable",
+        # Off is off: libpq would try TLS by itself, and no TLS after it.
+        "sslmode": "disable",
     }
-    tls, near = database.tls, database.near
-    if near is not None:
-        # libpq checks the certificate against host and connects to hostaddr: so a tunnel keeps the name.
-        options["hostaddr"] = near[0]
-    if tls is not None:
-        options["sslmode"] = "verify-full" if tls.verify else "require"
-        if tls.verify:
-            options["sslrootcert"] = tls.ca_file or "system"
-        if tls.cert_file:
-            options |= {"sslcert": tls.cert_file, "sslkey": tls.key_file}
+    host, port = database.host, database.port
+    if database.tls is not None and not database.is_socket:
+        options |= _libpq_tls(database.tls)
+        host = database.tls.server_name or host
+    # libpq checks the certificate against host and connects to hostaddr: so a tunnel keeps the name.
+    if database.near is not None:
+        options["hostaddr"], port = database.near
+    elif host != database.host:
+        addresses = _addresses(database.host, port)
+        options["hostaddr"] = ",".join(addresses)
+        host = ",".join([host] * len(addresses))
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": database.name,
         "USER": database.username,
         "PASSWORD": database.password.reveal(),
-        "HOST": database.host,
-        "PORT": str(near[1] if near is not None else database.port),
+        "HOST": host,
+        "PORT": str(port),
         "OPTIONS": options,
     }
 
 
+def _libpq_tls(tls: TlsOptions) -> dict[str, str]:
+    tls_context(tls)  # names the file that is wrong, which libpq does in its own words
+    if tls.verify:
+        options = {"sslmode": "verify-full", "sslrootcert": tls.ca_file or _system_ca_file()}
+    else:
+        # With a root certificate in the person's home "require" would check after all.
+        options = {"sslmode": "require", "sslrootcert": _NOWHERE}
+    if tls.cert_file:
+        options |= {"sslcert": tls.cert_file, "sslkey": tls.key_file or tls.cert_file}
+    return options
+
+
+def _system_ca_file() -> str:
+    """The file of the system's store. The wheel of psycopg brings an OpenSSL that looks elsewhere.
+
+    (`OPENSSLDIR` of psycopg-binary 3.3 is /usr/lib/psycopg-openssl, which no system has.)
+    """
+    found = ssl.get_default_verify_paths().cafile
+    return found or next((name for name in _SYSTEM_CA_FILES if Path(name).is_file()), "system")
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    from console.schedules.connect_errors import unknown_host
+
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise unknown_host(host) from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
 def _mysql(database: DatabaseAddress) -> dict[str, Any]:
     pymysql = _need_driver("pymysql", "MySQL", "mysql")
-    pymysql.install_as_MySQLdb()  # Django asks for MySQLdb, whose API PyMySQL offers
-    host, port = database.near or (database.host, database.port)
+    with _setting_up:
+        if sys.modules.get("MySQLdb") is not pymysql:
+            pymysql.install_as_MySQLdb()  # Django asks for MySQLdb, whose API PyMySQL offers
     options: dict[str, Any] = {
         "connect_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": STATEMENT_TIMEOUT_S,
         "write_timeout": STATEMENT_TIMEOUT_S,
         "charset": "utf8mb4",
         "isolation_level": "read committed",
+        "init_command": f"SET SESSION innodb_lock_wait_timeout = {max(1, int(BUSY_TIMEOUT_S))}",
     }
-    if database.tls is not None:
+    if database.tls is None or database.is_socket:
+        options["ssl_disabled"] = True  # off is off: PyMySQL would take TLS when it is offered
+    else:
         options["ssl"] = named_context(database.tls, database.host)
+    host, port = database.near or (database.host, database.port)
     return {
         "ENGINE": "django.db.backends.mysql",
         "NAME": database.name,
         "USER": database.username,
-        "PASSWORD": database.password.reveal(),
+        # As mysql's own client sends it; PyMySQL would take Latin-1 and fail with the rest of the world.
+        "PASSWORD": database.password.reveal().encode(),
         "HOST": host,
         "PORT": str(port),
         "OPTIONS": options,

@@ -15,15 +15,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.models import CharField, Count, F, Max, Q, Sum
 from django.db.models.functions import Cast
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from console.broker.database import DatabaseAddress
 from console.core.errors import ConsoleError
+from console.schedules.connect_errors import connect_errors
 from console.schedules.database_errors import database_errors
+from console.schedules.database_rights import why_no_changes
 from console.schedules.django_setup import database_settings, sqlite_file
+from console.schedules.line_guard import line_ends_after
 from console.schedules.model import (
     Clocked,
     Crontab,
@@ -53,12 +56,15 @@ _NOW = {
     "mysql": "SELECT UTC_TIMESTAMP(6)",
 }
 _numbers = itertools.count(1)
+CALL_S = 15.0
+"""How long one call may take in all; shorter than the lane's patience, longer than one statement."""
 
 
 class DjangoSchedules:
     """The tables in `database`; the database is first touched by the first call."""
 
     def __init__(self, database: DatabaseAddress) -> None:
+        self._database = database
         self._alias = f"schedules-{next(_numbers)}"
         filled = connections.configure_settings({"default": {}, self._alias: database_settings(database)})
         connections.settings[self._alias] = filled[self._alias]
@@ -68,16 +74,35 @@ class DjangoSchedules:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Library errors as ours; after one, or when the file was replaced, the next call connects anew."""
+        connection = connections[self._alias]
         seen = _identity(self._file)
         if seen != self._opened:
-            connections[self._alias].close()
+            connection.close()
             self._opened = seen
         try:
-            with database_errors(self._file):
+            self._connect()
+            with line_ends_after(CALL_S, connection.connection), database_errors(self._database):
                 yield
         except ConsoleError:
-            connections[self._alias].close()
+            self._hang_up()
             raise
+
+    def _connect(self) -> None:
+        connection = connections[self._alias]
+        if connection.connection is not None:
+            return
+        # An address, a certificate's file: what was right for the last line may not be for this one.
+        connection.settings_dict.update(database_settings(self._database))
+        with connect_errors(self._database):
+            connection.ensure_connection()
+
+    def _hang_up(self) -> None:
+        """Close the line, however broken it is."""
+        connection = connections[self._alias]
+        try:
+            connection.close()
+        except DatabaseError:
+            connection.connection = None
 
     def fingerprint(self) -> Fingerprint:
         with self._errors():
@@ -93,7 +118,7 @@ class DjangoSchedules:
             last_update=last_update,
             newest_change=counted["newest"],
             rows=counted["rows"],
-            runs=counted["runs"] or 0,
+            runs=int(counted["runs"] or 0),
             enabled=counted["enabled"],
         )
 
@@ -128,6 +153,10 @@ class DjangoSchedules:
                 rows.filter(pk__in=keys).update(enabled=False, date_changed=now)
             self._signal(now)
         return before
+
+    def why_no_changes(self) -> str:
+        with self._errors():
+            return why_no_changes(connections[self._alias], self._file)
 
     def _enable(self, keys: Sequence[int], now: datetime) -> None:
         """Enable so that nothing missed is caught up: beat counts from now.
@@ -186,7 +215,7 @@ class DjangoSchedules:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
     def close(self) -> None:
-        connections[self._alias].close()
+        self._hang_up()
         del connections[self._alias]
         connections.settings.pop(self._alias, None)
 

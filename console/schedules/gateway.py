@@ -39,6 +39,10 @@ class ScheduleTables(Protocol):
         """Undo `set_enabled` for the rows that are still as it left them; returns their names."""
         ...
 
+    def why_no_changes(self) -> str:
+        """Why the database would refuse `set_enabled` from this user, in words; empty when it would not."""
+        ...
+
     def close(self) -> None:
         """Close the connection."""
         ...

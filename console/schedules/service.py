@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 VISIBLE_S = 5.0
 HIDDEN_S = 30.0
 ASK_WORKER_S = 60.0
+ASK_RIGHTS_S = 60.0
 OUTAGE = "schedules database"
 SETTLE_S = 0.4
 """How long after a change to look whether beat, which was just noting a run, has written over it."""
@@ -103,6 +104,7 @@ class ScheduleService:
         self._writing = asyncio.Lock()
         self._worker: WorkerSettings | None = None
         self._asked_worker_s = float("-inf")
+        self._asked_rights_s = float("-inf")
         runner.changed.connect(lambda subjects: self.refresh() if Subject.SCHEDULES in subjects else None)
 
     # --- Following the connection ------------------------------------------------------------------------
@@ -147,6 +149,7 @@ class ScheduleService:
         self._undoable = ()
         self._worker = None
         self._asked_worker_s = float("-inf")
+        self._asked_rights_s = float("-inf")
         self._timetable = None
 
     # --- Reading -----------------------------------------------------------------------------------------
@@ -176,6 +179,7 @@ class ScheduleService:
         rows = self.snapshot.rows
         if rows is None or seen != self._fingerprint:
             schedules = await session.database.run(tables.read)
+            await self._ask_rights(session, tables)
             if rows is None and len(schedules) > AT_ONCE:
                 self._publish(ScheduleSnapshot(tuple(map(_not_worked_out, schedules)), now, attached=True))
         else:
@@ -192,7 +196,22 @@ class ScheduleService:
         before = self.snapshot.rows
         return before if before is not None and before == rows else rows
 
+    async def _ask_rights(self, session: Session, tables: ScheduleTables) -> None:
+        """What the database would refuse is said before the click: asked once a minute, when rows change.
+
+        A person who reads the rows again, because the right was given meanwhile, is not kept waiting.
+        """
+        now_s = self._clock.monotonic_s()
+        asked_for = self._fingerprint is None
+        if not asked_for and now_s - self._asked_rights_s < ASK_RIGHTS_S:
+            return
+        self._asked_rights_s = now_s
+        why = await session.database.run(tables.why_no_changes)
+        session.set_rights({Right.CHANGE_SCHEDULES: why} if why else {}, source="schedules")
+
     async def _open(self, session: Session) -> ScheduleTables:
+        if session.schedules_problem is not None:
+            raise session.schedules_problem
         if self._tables is None:
             self._tables = await session.database.run(self._make_tables, session.schedules)
         return self._tables

@@ -1,4 +1,4 @@
-"""Fixtures: an empty, migrated database per test, on SQLite and on PostgreSQL."""
+"""Fixtures: an empty, migrated database per test, on SQLite, on PostgreSQL and on MariaDB."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ import pytest
 from console.broker.database import parse_database_url
 from console.schedules.gateway import ScheduleTables, open_tables
 from tests.contract.schedules.databases import Database, migrate
+from tests.mariadb import MariaServer
 from tests.postgres import PostgresServer
 
-TABLES = (
-    "periodictask, django_celery_beat_periodictasks, django_celery_beat_intervalschedule, "
-    "django_celery_beat_crontabschedule, django_celery_beat_solarschedule, django_celery_beat_clockedschedule"
+TABLES = tuple(
+    f"django_celery_beat_{name}"
+    for name in (
+        *("periodictask", "periodictasks", "intervalschedule", "crontabschedule"),
+        *("solarschedule", "clockedschedule"),
+    )
 )
 
 
@@ -34,6 +38,14 @@ def migrated_postgres(postgres: PostgresServer, tmp_path_factory: pytest.TempPat
     return url
 
 
+@pytest.fixture(scope="session")
+def migrated_mariadb(mariadb: MariaServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same on MariaDB."""
+    url = mariadb.make_database("schedules")
+    migrate(url, tmp_path_factory.mktemp("mariadb"))
+    return url
+
+
 @pytest.fixture
 def sqlite(migrated_sqlite: Path, tmp_path: Path) -> Database:
     path = tmp_path / "schedules.sqlite3"
@@ -44,11 +56,18 @@ def sqlite(migrated_sqlite: Path, tmp_path: Path) -> Database:
 @pytest.fixture
 def postgresql(migrated_postgres: str) -> Database:
     database = Database(migrated_postgres)
-    database.execute(f"TRUNCATE django_celery_beat_{TABLES}")
+    database.execute(f"TRUNCATE {', '.join(TABLES)}")
     return database
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
+def mysql(migrated_mariadb: str) -> Database:
+    database = Database(migrated_mariadb)
+    database.execute_all("SET foreign_key_checks = 0", *(f"DELETE FROM {name}" for name in TABLES))
+    return database
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
 def database(request: pytest.FixtureRequest) -> Database:
     found: Database = request.getfixturevalue(request.param)
     return found

@@ -8,8 +8,13 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pymysql
+
+from console.broker.database import parse_database_url
 
 ROOT = Path(__file__).parents[3]
 BEFORE = "2026-01-01 00:00:00+00:00"
@@ -25,14 +30,23 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-def migrate(url: str, data: Path) -> None:
-    """What a project does: `migrate django_celery_beat`, in a process of its own."""
+def environment_for(url: str, data: Path) -> dict[str, str]:
+    """The environment of a process of the bundled project on the database at `url`."""
     environment = {**os.environ, "DATABASE_URL": url, "BUNDLED_PROJECT_DATA": str(data)}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
+    if url.startswith("mysql"):
+        # The bundled project itself speaks to SQLite and PostgreSQL only.
+        environment |= {"MYSQL_URL": environment.pop("DATABASE_URL")}
+        environment["DJANGO_SETTINGS_MODULE"] = "tests.contract.schedules.mysql_settings"
+    return environment
+
+
+def migrate(url: str, data: Path) -> None:
+    """What a project does: `migrate django_celery_beat`, in a process of its own."""
     subprocess.run(
         [sys.executable, "-m", "bundled_project", "migrate", "django_celery_beat", "-v", "0"],
         cwd=ROOT,
-        env=environment,
+        env=environment_for(url, data),
         check=True,
         timeout=60,
     )
@@ -49,6 +63,10 @@ class Database:
         return self.url.startswith("sqlite")
 
     @property
+    def is_mysql(self) -> bool:
+        return self.url.startswith("mysql")
+
+    @property
     def path(self) -> Path:
         return Path("/" + self.url.removeprefix("sqlite:///").lstrip("/"))
 
@@ -56,11 +74,34 @@ class Database:
         if self.is_sqlite:
             with closing(sqlite3.connect(self.path, timeout=5)) as connection, connection:
                 return connection.execute(sql.replace("%s", "?"), values).fetchall()
+        if self.is_mysql:
+            return self.execute_all(sql, values=values)
         import psycopg
 
         with psycopg.connect(self.url) as pg:
             cursor = pg.execute(sql, values)
             return cursor.fetchall() if cursor.description else []
+
+    def execute_all(self, *statements: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """MySQL: one after the other on one connection; the rows of the last."""
+        address = parse_database_url(self.url)
+        given = tuple(_naive(value) for value in values)
+        with (
+            closing(
+                pymysql.connect(
+                    host=address.host,
+                    port=address.port,
+                    user=address.username,
+                    password=address.password.reveal(),
+                    database=address.name,
+                    autocommit=True,
+                )
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            for sql in statements:
+                cursor.execute(sql, given or None)
+            return list(cursor.fetchall())
 
     def insert(self, table: str, **columns: Any) -> int:
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
@@ -100,3 +141,10 @@ class Database:
     def signal(self) -> Any:
         rows = self.execute("SELECT last_update FROM django_celery_beat_periodictasks WHERE ident = 1")
         return rows[0][0] if rows else None
+
+
+def _naive(value: Any) -> Any:
+    """MySQL keeps no zones: an instant goes in as Django would write it, in UTC without saying so."""
+    if isinstance(value, str) and value.endswith("+00:00"):
+        return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+    return value

@@ -48,6 +48,7 @@ class MemoryTables:
     failing: ConsoleError | None = None
     changes: int = 0
     closed: bool = False
+    no_changes: str = ""
 
     def fingerprint(self) -> Fingerprint:
         if self.failing is not None:
@@ -78,6 +79,9 @@ class MemoryTables:
             for row in self.rows
         ]
         self.changes += 1
+
+    def why_no_changes(self) -> str:
+        return self.no_changes
 
     def close(self) -> None:
         self.closed = True
