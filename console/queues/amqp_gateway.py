@@ -180,6 +180,6 @@ def _depths(found: Sequence[QueueFigures], asked: frozenset[str], *, complete: b
         unknown=frozenset(queue.name for queue in found if queue.ready is None),
         consumers={queue.name: queue.consumers for queue in found if queue.consumers is not None},
         rates={queue.name: (queue.in_per_s, queue.out_per_s) for queue in found},
-        oldest={queue.name: queue.oldest for queue in found if queue.oldest is not None and queue.ready},
+        oldest={queue.name: queue.oldest for queue in found if queue.oldest is not None},
         note="" if complete else f"Only the first {len(names):,} queues are shown.",
     )

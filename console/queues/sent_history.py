@@ -20,6 +20,9 @@ from console.history.schema import history_error, open_for_reading
 
 MOST_ROWS = 50_000
 MOST_IDS = 400
+MOST_WAITING = 5_000
+MOST_QUEUES = 100
+"""Looking back over so many rows of one queue takes a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,14 @@ class SentHistory(Protocol):
 
     def sent_at(self, ids: Sequence[str]) -> Mapping[str, datetime]:
         """When the tasks of these ids were sent, for those known (at most 400)."""
+        ...
+
+    def oldest_waiting(self, ready: Mapping[str, int]) -> Mapping[str, datetime]:
+        """When the oldest waiting message of each queue was sent, given how many are `ready`.
+
+        For brokers that tell no message's id: of the messages that no worker has received, the last `ready`
+        are those that wait. Without an answer where fewer are known, or more than 5,000 wait.
+        """
         ...
 
 
@@ -82,6 +93,23 @@ class SqliteSentHistory:
                 asked,
             ).fetchall()
         return {unpack_id(stored): datetime.fromtimestamp(sent, UTC) for stored, sent in rows}
+
+    def oldest_waiting(self, ready: Mapping[str, int]) -> Mapping[str, datetime]:
+        found: dict[str, datetime] = {}
+        asked = [(queue, count) for queue, count in ready.items() if 0 < count <= MOST_WAITING]
+        if not asked:
+            return found
+        with self._reading() as connection:
+            for queue, count in asked[:MOST_QUEUES]:
+                row = connection.execute(
+                    "SELECT sent FROM"
+                    " (SELECT sent, received FROM tasks WHERE queue = ? ORDER BY at DESC LIMIT ?)"
+                    " WHERE sent > 0 AND received = 0 ORDER BY sent DESC LIMIT 1 OFFSET ?",
+                    (queue, 2 * MOST_WAITING, count - 1),
+                ).fetchone()
+                if row is not None:
+                    found[queue] = datetime.fromtimestamp(row[0], UTC)
+        return found
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -69,6 +69,7 @@ class _Memory:
     unacked: Unacked | None = None
     depths: Depths | None = None
     sent: Mapping[str, datetime] = field(default_factory=dict)
+    waiting: Mapping[str, datetime] = field(default_factory=dict)
     flow: Flow = field(default_factory=Flow)
     with_events: frozenset[str] = frozenset()
     changed_s: float = 0.0
@@ -252,6 +253,8 @@ class QueuesService:
         if self._visible:
             memory.heads.note(depths.heads, now_s)
             memory.sent = await self._sent([head.task_id for head in depths.heads if head.task_id])
+            if queues.messages_refusal:
+                memory.waiting = await self._waiting(depths)
             await self._note_flow(session, depths, question.queues, now_s)
         elif memory.flow.samples:
             memory.flow = Flow()  # what was not looked at has a gap, not a rate
@@ -264,6 +267,16 @@ class QueuesService:
         try:
             return await session.history.run(lambda: history.sent_at(ids))
         except ConsoleError:  # the history is away: the age becomes a lower bound, the depth stays true
+            return {}
+
+    async def _waiting(self, depths: Depths) -> Mapping[str, datetime]:
+        """The sent times of the oldest waiting messages of a broker that does not tell its messages."""
+        session, history = self._session, self._history
+        if session is None or history is None:
+            return {}
+        try:
+            return await session.history.run(lambda: history.oldest_waiting(depths.ready))
+        except ConsoleError:
             return {}
 
     async def _note_flow(self, session: Session, depths: Depths, names: Sequence[str], now_s: float) -> None:
@@ -353,8 +366,11 @@ class QueuesService:
     def _ages(self, depths: Depths) -> dict[str, Age]:
         """The wait of the oldest of each queue's next messages; exact where its sending is known."""
         now, now_s = self._clock.now(), self._clock.monotonic_s()
+        known = {**self._memory.waiting, **depths.oldest}
         ages = {
-            name: Age(max(0.0, (now - at).total_seconds()), exact=True) for name, at in depths.oldest.items()
+            name: Age(max(0.0, (now - at).total_seconds()), exact=True)
+            for name, at in known.items()
+            if depths.ready.get(name)
         }
         for head in depths.heads:
             at = self._memory.sent.get(head.task_id)

@@ -109,3 +109,27 @@ def test_failures_and_events_by_worker(tmp_path: Path) -> None:
     seen = SqliteWorkerHistory(real.path).seen(["one@h", "two@h"], since=NOON - timedelta(minutes=10))
     assert seen.failed == {"one@h": 3}
     assert seen.heard == {"one@h"}
+
+
+def test_the_oldest_of_those_that_wait(world: World) -> None:
+    for number in range(5):
+        world.add("mail", f"id-{number}", NOON + timedelta(seconds=number))
+    world.add("other", "another", NOON)
+    waiting = world.history.oldest_waiting
+    assert waiting({"mail": 2, "other": 1}) == {"mail": NOON + timedelta(seconds=3), "other": NOON}
+    assert waiting({"mail": 5})["mail"] == NOON
+    assert waiting({"mail": 6, "nobody's": 1, "other": 0}) == {}
+    assert waiting({}) == {}
+
+
+def test_what_a_worker_has_received_does_not_wait(tmp_path: Path) -> None:
+    real = RealHistory(tmp_path / "h.sqlite3")
+    for number in range(3):
+        real.add("mail", f"id-{number}", NOON + timedelta(seconds=number))
+    real.connection.execute(
+        "UPDATE tasks SET received = sent + 60, at = sent + 60 WHERE id = ?", (pack_id("id-2"),)
+    )
+    history = SqliteSentHistory(real.path)
+    assert history.oldest_waiting({"mail": 1}) == {"mail": NOON + timedelta(seconds=1)}
+    assert history.oldest_waiting({"mail": 3}) == {}
+    assert history.oldest_waiting({"mail": 5_001}) == {}

@@ -246,3 +246,38 @@ async def test_every_control_has_a_name(qtbot: QtBot) -> None:
             and not isinstance(one, Text)
         ]
         assert nameless == []
+
+
+async def test_messages_of_rabbitmq_are_explained_instead_of_shown(qtbot: QtBot) -> None:
+    world = World()
+    world.queues.messages_refusal = "Looking would mark them as redelivered."
+    world.queues.bind("celery", "celery", "celery")
+    world.queues.put("celery", envelope())
+    async with world:
+        await world.connect()
+        world.view_model.choose("celery")
+        press(button(world, "Messages"))
+        await world.until(lambda: says(world, "Looking would mark them as redelivered."))
+        assert says(world, "Messages are not shown")
+        assert not [
+            one
+            for one in world.page.findChildren(QAbstractButton)
+            if one.text() == "Read again" and one.isVisible()
+        ]
+        world.page.refresh()
+        assert world.view_model.peek is None
+        assert not world.view_model.reading
+        press(button(world, "Close messages"))
+        assert not world.view_model.open
+
+
+async def test_what_cannot_be_read_is_said_once_below_the_table(qtbot: QtBot) -> None:
+    world = World()
+    world.queues.note = "RabbitMQ's management API cannot be reached: unacknowledged messages are not known."
+    world.queues.bind("celery", "celery", "celery")
+    async with world:
+        await world.connect()
+        await world.until(lambda: says(world, "unacknowledged messages are not known"))
+        world.queues.note = ""
+        await world.read_after(10)
+        assert not says(world, "unacknowledged messages are not known")

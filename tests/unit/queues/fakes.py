@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,6 +84,16 @@ class FakeHistory:
             raise self.error
         return {task_id: at for _, task_id, at in self.rows if task_id in ids}
 
+    def oldest_waiting(self, ready: Mapping[str, int]) -> dict[str, datetime]:
+        if self.error is not None:
+            raise self.error
+        found = {}
+        for queue, count in ready.items():
+            sent = sorted(at for name, _, at in self.rows if name == queue)
+            if len(sent) >= count > 0:
+                found[queue] = sent[-count]
+        return found
+
 
 class FakeQueues:
     """`Queues` over lists: index -1 of a bucket is served next, as in Redis."""
@@ -91,6 +101,7 @@ class FakeQueues:
     messages_refusal = ""
 
     def __init__(self) -> None:
+        self.note = ""
         self.lists: dict[str, list[bytes]] = {}
         self.held: list[tuple[str, str]] = []
         self.bindings: dict[tuple[str, str], frozenset[str]] = {}
@@ -136,7 +147,9 @@ class FakeQueues:
                 counts[owner] = counts.get(owner, 0) + 1
             else:
                 complete = False
-        return Depths(ready, Unacked(len(self.held), counts, complete), heads if question.heads else ())
+        return Depths(
+            ready, Unacked(len(self.held), counts, complete), heads if question.heads else (), note=self.note
+        )
 
     def peek(self, queue: str, *, count: int = 100) -> tuple[tuple[Message, ...], int]:
         self._fail()

@@ -16,7 +16,7 @@ from console.core.connection import ConnectionInfo, Environment, LinkState
 from console.core.errors import Cause, ConsoleError
 from console.core.notices import NoticeBoard
 from console.history.model import CollectorState, CollectorSummary
-from console.queues.model import Age, Alert
+from console.queues.model import Age, Alert, DepthQuestion, Depths, Unacked
 from console.queues.service import BUSY_S, IDLE_S, QUIET_S, QueuesService
 from tests.unit.queues.fakes import FakeClock, FakeHistory, FakeQueues, envelope
 
@@ -203,3 +203,69 @@ async def test_closing_forgets(world: World) -> None:
     assert world.service.snapshot.rows == ()
     with pytest.raises(ConsoleError):
         await world.service.peek("mail")
+
+
+class TellingQueues(FakeQueues):
+    """A broker that tells all queues and counts for itself, and whose messages nobody may look at."""
+
+    messages_refusal = "Not here."
+
+    def __init__(self, **told: object) -> None:
+        super().__init__()
+        self.told = {"ready": {"mail": 2}, "unacked": None, **told}
+
+    def depths(self, question: DepthQuestion) -> Depths:
+        self.questions.append(question)
+        return Depths(**self.told)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def telling(world: World) -> World:
+    world.session.queue_names = ("named", "mail")
+    world.service.set_visible(True)
+    return world
+
+
+async def shown(world: World, **told: object) -> None:
+    world.queues = TellingQueues(**told)
+    world.service.attach(world.session)
+    world.session.set_status(LinkState.CONNECTED)
+    await until(lambda: not world.service.snapshot.stale)
+
+
+async def test_a_broker_may_tell_its_queues_itself(telling: World) -> None:
+    world = telling
+    world.history.rows += [("mail", "a", world.clock.now() - timedelta(seconds=5 * n)) for n in range(3)]
+    names = frozenset({"mail", "one.celery.pidbox", "celeryev.1", "celery_delayed_3", "celery_delayed_4"})
+    await shown(
+        world,
+        ready={"mail": 2, "celery_delayed_3": 1},
+        unacked=Unacked(7, {"mail": 7}, complete=True),
+        queues=names,
+        missing=frozenset({"named"}),
+        consumers={"mail": 3, "celery_delayed_3": 0},
+        rates={"mail": (1.5, None)},
+        note="Something is not known.",
+    )
+    snapshot = world.service.snapshot
+    assert [row.name for row in snapshot.rows] == ["celery_delayed_3", "mail", "named"]
+    mail = world.row()
+    assert (mail.ready, mail.unacked, mail.consumers, mail.in_per_s, mail.out_per_s) == (2, 7, 3, 1.5, None)
+    assert mail.oldest == Age(5.0, exact=True)
+    named = world.row("named")
+    assert (named.ready, named.unacked, named.consumers, named.alert) == (None, None, None, Alert.MISSING)
+    assert world.row("celery_delayed_3").alert is Alert.DELAYED
+    assert (snapshot.ready, snapshot.unacked, snapshot.note) == (3, 7, "Something is not known.")
+    assert world.service.messages_refusal == "Not here."
+
+
+async def test_what_a_broker_does_not_tell_is_unknown_and_not_0(telling: World) -> None:
+    world = telling
+    await shown(
+        world,
+        unknown=frozenset({"named"}),
+        consumers={"mail": 1},
+    )
+    assert (world.row().unacked, world.row().consumers, world.row().in_per_s) == (None, 1, None)
+    assert (world.row("named").ready, world.row("named").consumers) == (None, None)
+    assert (world.service.snapshot.ready, world.service.snapshot.unacked) == (2, None)
