@@ -12,6 +12,7 @@ import logging
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
@@ -67,8 +68,7 @@ class Lane:
 
     def _forget(self, key: Hashable, answer: asyncio.Future[Any]) -> None:
         self._shared.pop(key, None)
-        if not answer.cancelled():
-            answer.exception()  # a caller that went away must not make asyncio complain
+        _heard(answer)
 
     async def _run(self, function: Callable[..., T], args: tuple[Any, ...], timeout_s: float | None) -> T:
         if self._closed:
@@ -91,7 +91,8 @@ class Lane:
             async with asyncio.timeout(limit_s):
                 value: T = await asyncio.shield(job.future)
         except asyncio.CancelledError:
-            job.withdraw()
+            if not job.withdraw():
+                job.future.add_done_callback(_heard)
             raise
         except TimeoutError:
             if job.future.done():
@@ -117,8 +118,7 @@ class Lane:
 
     def _freed(self, future: asyncio.Future[Any]) -> None:
         self._stuck -= 1
-        if not future.cancelled():
-            future.exception()
+        _heard(future)
 
     def _start_threads(self) -> None:
         while len(self._threads) < self._threads_wanted:
@@ -186,6 +186,8 @@ class Job:
             value = self.function(*self.args)
         except BaseException as raised:
             error = raised
+            if isinstance(error, ConsoleError):
+                _let_go(error)
         took_s = time.monotonic() - started_s
         if took_s > SLOW_S:
             log.info("lane %s: %s took %.1f s", lane, self.title, took_s)
@@ -201,3 +203,25 @@ class Job:
             self.future.set_result(value)
         else:
             self.future.set_exception(error)
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for the outcome any more: asyncio must not complain that its failure was never seen."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty the frames in which `error` came about, and what caused it.
+
+    A page shows an error for as long as it holds, and with it would hold what the failed call had in its
+    hands: a driver's half-made connection with its socket, for one.
+    """
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            left += [one.__cause__, one.__context__]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -104,3 +106,47 @@ async def test_a_job_that_was_reported_as_not_begun_never_runs() -> None:
     assert await lane.run(lambda: 3) == 3
     assert ran == []
     await lane.aclose()
+
+
+async def test_a_failure_that_nobody_waits_for_is_no_bug(lane: Lane) -> None:
+    """Who disconnects gives up what runs; that it fails afterwards is nobody's crash report."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    begun, may_end = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        begun.set()
+        may_end.wait(5)
+        raise ConsoleError("Too late")
+
+    caller = asyncio.ensure_future(lane.run(fail))
+    await asyncio.to_thread(begun.wait, 5)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    may_end.set()
+    await lane.run(lambda: None)
+    gc.collect()
+    assert told == []
+
+
+async def test_an_error_keeps_nothing_of_the_failed_call_alive(lane: Lane) -> None:
+    """A page shows it for hours: a driver's half-made connection in its frames would stay open as long."""
+
+    class Driver:
+        pass
+
+    made: list[weakref.ref[Driver]] = []
+
+    def connect() -> None:
+        driver = Driver()
+        made.append(weakref.ref(driver))
+        try:
+            raise OSError("no answer")
+        except OSError as error:
+            raise ConsoleError("The database does not answer") from error
+
+    with pytest.raises(ConsoleError) as caught:
+        await lane.run(connect)
+    assert caught.value.__cause__ is not None
+    assert made[0]() is None
