@@ -131,6 +131,7 @@ class EventLine(ABC):
         self._something = threading.Event()
         self._stop = threading.Event()
         self._cut = ""
+        self._heard_at = 0.0
         self._wakes, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="event-line", daemon=True)
@@ -230,12 +231,15 @@ class EventLine(ABC):
                 continue
             pause_s = FIRST_PAUSE_S
             self._cut = ""
-            self._put(Subscribed(self._now(), reader))
+            self._heard_at = self._now()
+            self._put(Subscribed(self._heard_at, reader))
             with line:
                 reason = self._drain(line)
             if not self._stop.is_set():
                 log.info("The line to the events was lost: %s", reason)
-                self._put(Lost(self._now(), reason))
+                # Not from now: a line that is half-open, or that was cut while this computer slept, has
+                # brought nothing since then, whatever was sent.
+                self._put(Lost(self._heard_at, reason))
                 self._stop.wait(pause_s)
             while self.held > self._limit // 2 and not self._stop.is_set():
                 self._stop.wait(0.05)
@@ -284,7 +288,8 @@ class EventLine(ABC):
 
     def _keep(self, data: bytes) -> None:
         self._received += len(data)
-        self._put(Chunk(self._now(), data))
+        self._heard_at = self._now()
+        self._put(Chunk(self._heard_at, data))
 
     def _last_words(self, line: socket.socket, at_once: int) -> str:
         """Read what is still on its way, then part from the broker as it likes it."""
