@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 import psutil
 
@@ -26,6 +27,8 @@ from tests.proxy import Proxy
 PAUSE_S = 4.0
 """The longest pause between two tries."""
 MARGIN_S = 2.0
+BEFORE_S = 0.1
+"""What was published so shortly before the last bytes came through may have been on its way."""
 NODE = "one@test"
 
 
@@ -52,12 +55,15 @@ class Line:
     operations: set[asyncio.Task[object]] = field(default_factory=set)
     operated: int = 0
     refused: int = 0
+    since: float = 0.0
     wrong: list[BaseException] = field(default_factory=list)
     _last: LinkState = LinkState.CONNECTING
     _ping_s: float = 0.0
 
-    def watch(self) -> None:
-        """Count outages and note answered pings from now on."""
+    async def watch(self) -> None:
+        """Count outages and note answered pings from now on; events are read from now on."""
+        await self.desk.until(lambda: self.desk.reading, 20, "events are read")
+        self.since = time.time()
         self.desk.session.status_changed.connect(self._on_status)
         self.desk.pings.connect(self._on_ping)
 
@@ -156,6 +162,20 @@ class Line:
             lambda: NODE in {row.hostname for row in desk.workers.snapshot.rows}, 20, "the worker is known"
         )
         assert not self.wrong, self.wrong
+
+    async def missed(self, published: list[tuple[str, float]]) -> tuple[int, list[float]]:
+        """How many of the tasks that were published are not in the history, and when those of them were
+        published that no gap tells of. Those of the last second may still be on their way.
+        """
+        known = await self.desk.known_tasks()
+        spans = [
+            (one.start.timestamp(), one.end.timestamp() if one.end else inf) for one in await self.desk.gaps()
+        ]
+        newest = published[-1][1] - 1
+        missed = [at for task_id, at in published if self.since < at < newest and task_id not in known]
+        return len(missed), [
+            at for at in missed if not any(start - BEFORE_S <= at <= end for start, end in spans)
+        ]
 
     def check_lanes(self) -> None:
         """No lane is stuck."""

@@ -6,10 +6,12 @@ For the tests of a connection's life, which need several of them in one process 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from console.activity.gateway import SqliteActivity
@@ -186,6 +188,16 @@ class Desk:
                 return reader.gaps()
             finally:
                 reader.close()
+
+        return await asyncio.to_thread(read)
+
+    async def known_tasks(self) -> set[str]:
+        """The ids of all tasks in the history."""
+
+        def read() -> set[str]:
+            with closing(sqlite3.connect(self.home.history_file(SHOP))) as database:
+                found = [row[0] for row in database.execute("SELECT id FROM tasks")]
+            return {str(uuid.UUID(bytes=one)) if isinstance(one, bytes) else str(one) for one in found}
 
         return await asyncio.to_thread(read)
 

@@ -28,10 +28,9 @@ HELD_MESSAGES = 3
 BATCHES_PER_S = 100
 
 
-def task_life() -> list[dict[str, Any]]:
-    """The three events of a task that succeeds now."""
-    now = time.time()
-    whose = {"uuid": str(uuid.uuid4()), "hostname": "celery@web", "pid": 3}
+def task_life(task_id: str, now: float) -> list[dict[str, Any]]:
+    """The three events of a task that succeeds at `now`, seconds of the epoch."""
+    whose = {"uuid": task_id, "hostname": "celery@web", "pid": 3}
     return [
         {
             "type": "task-received",
@@ -52,16 +51,17 @@ class Publisher:
     def __init__(self, publish: Callable[[list[dict[str, Any]]], object]) -> None:
         self._publish = publish
         self._ended = threading.Event()
-        self.published = 0
+        self.published: list[tuple[str, float]] = []
+        """The tasks told of: id and when, in seconds of the epoch."""
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         due_s = time.monotonic()
         while not self._ended.wait(max(0.0, due_s - time.monotonic())):
-            events = task_life()
-            self._publish(events)
-            self.published += len(events)
+            task_id, now = str(uuid.uuid4()), time.time()
+            self._publish(task_life(task_id, now))
+            self.published.append((task_id, now))
             due_s += 1 / BATCHES_PER_S
 
     def end(self) -> None:
