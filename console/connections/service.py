@@ -103,6 +103,7 @@ class ConnectionsService:
         self._opening_status: LinkStatus | None = None
         self._try_now = asyncio.Event()
         self._watch: LineWatch | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._open_connection: Connection | None = None
         self._endings: set[asyncio.Task[None]] = set()
         self._left_in_file: set[tuple[str, Purpose, Secret]] = set()
@@ -385,7 +386,7 @@ class ConnectionsService:
             connected=lambda: self._start(self._note_use(session.info.id), "note use"),
             rerouted=lambda: self._rerouted(session),
         )
-        self._tasks.start(self._watch.run(), name="watch the line")
+        self._watching = self._tasks.start(self._watch.run(), name="watch the line")
 
     def _start(self, work: Awaitable[None], name: str) -> None:
         async def run() -> None:
@@ -408,6 +409,9 @@ class ConnectionsService:
         if self._watch is not None:
             self._watch.ended = True
             self._watch = None
+        if self._watching is not None:
+            self._watching.cancel()  # it would hold the session until its next ping
+            self._watching = None
         session.set_status(LinkState.DISCONNECTED)
         for ended in await asyncio.gather(*(close() for close in self.closing), return_exceptions=True):
             if isinstance(ended, Exception):

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import keyring.backend
 import pytest
+import secretstorage
 
-from console.connections.gateway import KeyringSecrets
-from console.core.errors import ConsoleError
+from console.connections.gateway import SERVICE, KeyringSecrets
+from console.connections.model import Secrets
+from console.core.errors import Cause, ConsoleError
 from console.core.redaction import Secret
+from tests.integration.connections.world import Person, make_setup, shop
+
+SILENT_SERVICE = """
+import sys, threading
+from jeepney import DBusAddress, message_bus
+from jeepney.io.blocking import open_dbus_connection
+connection = open_dbus_connection("SESSION")
+reply = connection.send_and_get_reply(message_bus.RequestName("org.freedesktop.secrets"))
+print(reply.body[0], flush=True)
+sys.stdin.read()
+"""
+"""Owns the Secret Service's name on the bus, and never answers anything."""
 
 
 def test_a_password_is_kept_and_forgotten() -> None:
     store = KeyringSecrets()
+    assert store.probe() == "Secret Service"
     assert store.get("connection-1") is None
     store.set("connection-1", Secret("pässword with spaces"))
     kept = KeyringSecrets().get("connection-1")
@@ -20,6 +44,15 @@ def test_a_password_is_kept_and_forgotten() -> None:
     store.remove("connection-1")
     store.remove("connection-1")
     assert store.get("connection-1") is None
+
+
+def test_consoles_that_probe_at_once_do_not_disturb_each_other() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(lambda _number: KeyringSecrets().probe(), range(40)))
+    assert set(names) == {"Secret Service"}
+    with secretstorage.dbus_init() as bus:
+        left = secretstorage.get_default_collection(bus).search_items({"service": SERVICE})
+        assert [item.get_label() for item in left if "probe" in item.get_label()] == []
 
 
 class Plain(keyring.backend.KeyringBackend):
@@ -43,3 +76,89 @@ def test_a_backend_that_protects_nothing_is_refused() -> None:
     finally:
         keyring.set_keyring(before)
     assert "this run only" in caught.value.remedy
+
+
+@pytest.fixture
+def bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A session bus of the test's own, without a Secret Service; what the process uses meanwhile."""
+    program = shutil.which("dbus-daemon")
+    assert program is not None
+    config = tmp_path / "bus.conf"
+    config.write_text(
+        "<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen>"
+        '<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>'
+        '<allow own="*"/></policy></busconfig>'
+    )
+    process = subprocess.Popen(
+        [program, "--nofork", "--print-address=1", f"--config-file={config}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+    yield address
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.fixture
+def silent_service(bus: str) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SILENT_SERVICE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": bus},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "1", "it owns the name"
+    yield
+    process.kill()
+    process.communicate()
+
+
+async def test_a_service_that_never_answers_has_the_person_asked(
+    tmp_path: Path, silent_service: None
+) -> None:
+    setup = make_setup(tmp_path / "home", secrets=KeyringSecrets(), patience_s=0.3)
+    person = Person()
+    setup.service.ask_secret = person.ask
+    before = threading.active_count()
+    try:
+        await setup.service.save(shop(1), Secrets())
+        connecting = setup.service._tasks.start(setup.service.connect("shop"))
+        await setup.until(lambda: bool(person.asked), within_s=3.0)
+        assert person.asked[0].waiting
+        await setup.service.disconnect()
+        await connecting
+        assert person.withdrawn == person.asked
+        problem = (await setup.service.probe_keyring()).problem
+        assert problem is not None
+        assert problem.title == "The keyring does not answer"
+        assert threading.active_count() <= before + 4, "few threads hang, whatever is asked"
+    finally:
+        # The threads that hang end when the service's connection does, which is the fixture's doing.
+        await setup.service.aclose()
+
+
+def test_a_bus_without_a_service_is_said(bus: str) -> None:
+    store = KeyringSecrets()
+    with pytest.raises(ConsoleError) as caught:
+        store.get("connection-1")
+    assert caught.value.title == "The keyring cannot be used"
+
+
+def test_a_locked_keyring_whose_prompt_is_dismissed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service is real and locked; nobody is there to answer its prompt, so that is dismissed here."""
+    store = KeyringSecrets()
+    store.set("connection-2", Secret("marker-locked"))
+    with secretstorage.dbus_init() as bus:
+        secretstorage.get_default_collection(bus).lock()
+    monkeypatch.setattr(secretstorage.Collection, "unlock", lambda _self, timeout=None: True)
+    with pytest.raises(ConsoleError) as caught:
+        store.get("connection-2")
+    assert caught.value.cause is Cause.LOCKED
+    assert "Unlock it" in caught.value.remedy
