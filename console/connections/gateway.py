@@ -295,8 +295,8 @@ class KeyringSecrets:
         self._proved: object = None
 
     def probe(self) -> str:
-        backend = self._backend()
         with _keyring_errors():
+            backend = self._backend()
             self._prove(backend)
         return next(words for module, words in _ACCEPTED.items() if _module(backend).startswith(module))
 
@@ -312,8 +312,8 @@ class KeyringSecrets:
             self._call("delete_password", entry)
 
     def _call(self, method: str, *arguments: str) -> object:
-        backend = self._backend()
         with _keyring_errors():
+            backend = self._backend()  # which asks D-Bus for what there is
             if self._proved is not backend:
                 self._prove(backend)
             return getattr(backend, method)(SERVICE, *arguments)

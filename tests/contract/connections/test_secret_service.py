@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -151,13 +152,45 @@ def test_a_bus_without_a_service_is_said(bus: str) -> None:
     assert caught.value.title == "The keyring cannot be used"
 
 
-def test_a_locked_keyring_whose_prompt_is_dismissed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service is real and locked; nobody is there to answer its prompt, so that is dismissed here."""
+@pytest.fixture
+def own_service(bus: str, tmp_path: Path) -> Iterator[None]:
+    """A Secret Service of the test's own, unlocked, which it may lock; nobody is there to answer a prompt."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    process = subprocess.Popen(
+        ["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(tmp_path),
+            "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+            "DBUS_SESSION_BUS_ADDRESS": bus,
+        },
+    )
+    assert process.stdin is not None
+    process.stdin.write(b"a password")
+    process.stdin.close()
+    deadline = time.monotonic() + 10
+    while True:
+        with secretstorage.dbus_init() as connection:
+            if secretstorage.check_service_availability(connection):
+                break
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    yield
+    process.kill()
+    process.wait()
+
+
+def test_a_locked_keyring_whose_prompt_nobody_answers_is_said(own_service: None) -> None:
     store = KeyringSecrets()
     store.set("connection-2", Secret("marker-locked"))
+    kept = store.get("connection-2")
+    assert kept is not None
+    assert kept.reveal() == "marker-locked"
     with secretstorage.dbus_init() as bus:
         secretstorage.get_default_collection(bus).lock()
-    monkeypatch.setattr(secretstorage.Collection, "unlock", lambda _self, timeout=None: True)
     with pytest.raises(ConsoleError) as caught:
         store.get("connection-2")
     assert caught.value.cause is Cause.LOCKED
