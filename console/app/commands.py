@@ -9,17 +9,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from console.app.connections_command import add_parser, run_connections
+
 DISTRIBUTION = "celery-console"
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What was asked for. `connection` is a name, empty for none; `new_window` is one beside an open one."""
+    """What was asked for. `connection` is a name, empty for none; `new_window` is one beside an open one.
+
+    `on_connections`: what is to be done with connections instead of opening a window.
+    """
 
     home: Path
     connection: str
     start_stack: bool
     new_window: bool = False
+    on_connections: argparse.Namespace | None = None
 
 
 def version() -> str:
@@ -51,11 +57,12 @@ def parse(arguments: Sequence[str]) -> Arguments:
     parser.add_argument("--start-stack", action="store_true", help="start the local stack")
     parser.add_argument("--new-window", action="store_true", help="open one more window beside an open one")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    add_parser(parser.add_subparsers(dest="command", metavar="COMMAND", title="without a window"))
     found = parser.parse_args(arguments)
     chosen = found.home or os.environ.get("CELERY_CONSOLE_HOME") or default_home()
-    return Arguments(
-        Path(chosen).expanduser().absolute(), found.connection, found.start_stack, found.new_window
-    )
+    home = Path(chosen).expanduser().absolute()
+    on_connections = found if found.command else None
+    return Arguments(home, found.connection, found.start_stack, found.new_window, on_connections)
 
 
 def default_home() -> str:
@@ -68,6 +75,8 @@ def default_home() -> str:
 def run(arguments: Sequence[str]) -> int:
     """Do what the arguments say; the exit status."""
     wanted = parse(arguments)
+    if wanted.on_connections is not None:
+        return run_connections(wanted.home, wanted.on_connections)
     from console.app.start import start
 
     return start(wanted)
