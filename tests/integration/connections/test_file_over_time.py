@@ -193,3 +193,19 @@ async def test_connecting_notes_the_time_apart_from_the_settings(setup: Setup, b
         assert again.service.by_id("shop").last_used is not None
     finally:
         await again.service.aclose()
+
+
+async def test_an_import_is_one_change_and_its_passwords_go_to_the_keyring(
+    setup: Setup, keyring: Keyring, broker: ValkeyServer
+) -> None:
+    await setup.service.save(named("shop"), Secrets())
+    text = setup.service.export_text(["shop"]).replace("Shop", "Shop of theirs")
+    text = text.replace("redis://redis.example:6379", f"redis://:{broker.password}@127.0.0.1:{broker.port}")
+    plan = setup.service.plan_import(text)
+    assert names(setup) == ["Local stack", "Shop"], "a plan does nothing"
+    await setup.service.import_connections(plan)
+    assert names(setup) == ["Local stack", "Shop of theirs"]
+    assert keyring.kept == {"shop": broker.password}
+    assert broker.password not in setup.home.connections_file.read_text()
+    await setup.service.connect("shop")
+    await setup.connected()
