@@ -22,8 +22,9 @@ from console.queues.model import DepthQuestion, Depths, Discovery, Unacked
 if TYPE_CHECKING:
     from celery import Celery
 
-SHORTEST_S = 2.0
-"""RabbitMQ itself counts every 5 s (`collect_statistics_interval`): asking more often shows nothing new."""
+LOOKED_AT_S = 2.0
+HIDDEN_S = 5.0
+"""RabbitMQ itself counts every 5 s (`collect_statistics_interval`): asking more often shows little new."""
 MANAGEMENT_S = 3.0
 RETRY_S = 10.0
 RETRY_MOST_S = 300.0
@@ -50,6 +51,7 @@ class AmqpQueues:
     """`Queues` over RabbitMQ; at most one HTTP or one AMQP connection of its own."""
 
     messages_refusal = NOT_SHOWN
+    tells_missing = True
 
     def __init__(
         self,
@@ -77,7 +79,8 @@ class AmqpQueues:
     def depths(self, question: DepthQuestion) -> Depths:
         now_s = self._clock_s()
         asked = frozenset(question.queues)
-        if self._last is not None and now_s - self._last[0] < SHORTEST_S and asked <= self._last[1]:
+        pause_s = LOOKED_AT_S if question.heads else HIDDEN_S
+        if self._last is not None and now_s - self._last[0] < pause_s and asked <= self._last[1]:
             return self._last[2]
         depths = self._by_management(asked, now_s)
         if depths is None:

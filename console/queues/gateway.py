@@ -17,6 +17,11 @@ class Queues(Protocol):
         """Why this kind of broker's messages cannot be looked at, in words; "" when they can."""
         ...
 
+    @property
+    def tells_missing(self) -> bool:
+        """Whether a reading tells which queues do not exist, so that one may ask about any name ever seen."""
+        ...
+
     def discover(self, cursor: int = 0) -> Discovery:
         """Queues that some exchange is bound to; a bounded part of the key space per call.
 

@@ -44,6 +44,7 @@ class RedisQueues:
     """`Queues` over Redis. `client` is called inside each job, so that nothing connects early."""
 
     messages_refusal = ""
+    tells_missing = False
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from console.history.schema import history_error, open_for_reading
 
 MOST_ROWS = 50_000
 MOST_IDS = 400
+MOST_NAMES = 1_000
 MOST_WAITING = 5_000
 MOST_QUEUES = 100
 """Looking back over so many rows of one queue takes a few milliseconds."""
@@ -46,6 +47,10 @@ class SentHistory(Protocol):
 
     def sent_at(self, ids: Sequence[str]) -> Mapping[str, datetime]:
         """When the tasks of these ids were sent, for those known (at most 400)."""
+        ...
+
+    def queue_names(self) -> frozenset[str]:
+        """All queues that a task was ever sent to, at most 1,000."""
         ...
 
     def oldest_waiting(self, ready: Mapping[str, int]) -> Mapping[str, datetime]:
@@ -93,6 +98,11 @@ class SqliteSentHistory:
                 asked,
             ).fetchall()
         return {unpack_id(stored): datetime.fromtimestamp(sent, UTC) for stored, sent in rows}
+
+    def queue_names(self) -> frozenset[str]:
+        with self._reading() as connection:
+            rows = connection.execute("SELECT word FROM words WHERE kind = 'queue' LIMIT ?", (MOST_NAMES,))
+            return frozenset(word for (word,) in rows if word)
 
     def oldest_waiting(self, ready: Mapping[str, int]) -> Mapping[str, datetime]:
         found: dict[str, datetime] = {}

@@ -69,6 +69,7 @@ class _Memory:
     unacked: Unacked | None = None
     depths: Depths | None = None
     sent: Mapping[str, datetime] = field(default_factory=dict)
+    seen: frozenset[str] = frozenset()
     waiting: Mapping[str, datetime] = field(default_factory=dict)
     flow: Flow = field(default_factory=Flow)
     with_events: frozenset[str] = frozenset()
@@ -227,7 +228,7 @@ class QueuesService:
             self._refresh_wanted = False
             await self._discover(session, queues)
         consumers = self._consumers()
-        names = {*memory.names, *(consumers or ()), *self._known(), *session.queue_names}
+        names = {*memory.names, *memory.seen, *(consumers or ()), *self._known(), *session.queue_names}
         question = DepthQuestion(
             queues=tuple(sorted(name for name in names if is_task_queue(name))),
             filled=memory.filled,
@@ -298,6 +299,8 @@ class QueuesService:
     async def _discover(self, session: Session, queues: Queues) -> None:
         memory = self._memory
         cursor = memory.cursor
+        if queues.tells_missing:
+            memory.seen = await self._seen(session)
         found = await session.queues.run(lambda: queues.discover(cursor), key="discover")
         memory.found_now |= found.queues
         memory.bindings |= found.bindings
@@ -308,6 +311,14 @@ class QueuesService:
             memory.discover_at_s = self._clock.monotonic_s() + DISCOVER_S
         else:
             memory.discover_at_s = self._clock.monotonic_s() + IDLE_S
+
+    async def _seen(self, session: Session) -> frozenset[str]:
+        """Every queue that a task was ever sent to, for a broker that cannot be searched by itself."""
+        history = self._history
+        try:
+            return frozenset() if history is None else await session.history.run(history.queue_names)
+        except ConsoleError:  # no history yet
+            return frozenset()
 
     def _show(self, depths: Depths, *, at_s: float | None, names: Sequence[str] | None = None) -> None:
         """Make the rows; `at_s` is the monotonic second of a new reading, None to show the last one again."""

@@ -133,3 +133,12 @@ def test_what_a_worker_has_received_does_not_wait(tmp_path: Path) -> None:
     assert history.oldest_waiting({"mail": 1}) == {"mail": NOON + timedelta(seconds=1)}
     assert history.oldest_waiting({"mail": 3}) == {}
     assert history.oldest_waiting({"mail": 5_001}) == {}
+
+
+def test_the_names_of_all_queues_that_were_sent_to(tmp_path: Path) -> None:
+    real = RealHistory(tmp_path / "h.sqlite3")
+    history = SqliteSentHistory(real.path)
+    assert history.queue_names() == frozenset()
+    words = [("queue", "mail"), ("queue", "reports"), ("task", "shop.add")]
+    real.connection.executemany("INSERT INTO words VALUES (?, ?)", words)
+    assert history.queue_names() == {"mail", "reports"}

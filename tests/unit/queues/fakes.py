@@ -84,6 +84,11 @@ class FakeHistory:
             raise self.error
         return {task_id: at for _, task_id, at in self.rows if task_id in ids}
 
+    def queue_names(self) -> frozenset[str]:
+        if self.error is not None:
+            raise self.error
+        return frozenset(queue for queue, _, _ in self.rows)
+
     def oldest_waiting(self, ready: Mapping[str, int]) -> dict[str, datetime]:
         if self.error is not None:
             raise self.error
@@ -99,6 +104,7 @@ class FakeQueues:
     """`Queues` over lists: index -1 of a bucket is served next, as in Redis."""
 
     messages_refusal = ""
+    tells_missing = False
 
     def __init__(self) -> None:
         self.note = ""

@@ -209,6 +209,7 @@ class TellingQueues(FakeQueues):
     """A broker that tells all queues and counts for itself, and whose messages nobody may look at."""
 
     messages_refusal = "Not here."
+    tells_missing = True
 
     def __init__(self, **told: object) -> None:
         super().__init__()
@@ -269,3 +270,11 @@ async def test_what_a_broker_does_not_tell_is_unknown_and_not_0(telling: World) 
     assert (world.row().unacked, world.row().consumers, world.row().in_per_s) == (None, 1, None)
     assert (world.row("named").ready, world.row("named").consumers) == (None, None)
     assert (world.service.snapshot.ready, world.service.snapshot.unacked) == (2, None)
+
+
+async def test_queues_of_the_history_are_asked_about_where_missing_ones_are_told(telling: World) -> None:
+    world = telling
+    world.history.rows += [("sent-once", "a", world.clock.now()), ("gone", "b", world.clock.now())]
+    await shown(world, missing=frozenset({"gone", "named"}), consumers={"mail": 0, "sent-once": 0})
+    assert {"sent-once", "gone", "named", "mail"} <= set(world.queues.questions[-1].queues)
+    assert [row.name for row in world.service.snapshot.rows] == ["mail", "named", "sent-once"]
