@@ -111,11 +111,13 @@ def tls_error(error: OSError, *, shown: str, expected: str) -> ConsoleError:
         )
     if isinstance(error, ssl.SSLCertVerificationError):
         return _not_verified(error, shown, expected)
-    if isinstance(error, ssl.SSLError):
+    # OpenSSL's word for a line that is cut: no reason of anybody's, and worth another try.
+    cut = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    if isinstance(error, ssl.SSLError) and not cut:
         return _refused(error, shown)
     return ConsoleError(
         "The server ended the TLS handshake",
-        detail=f"{shown}: {error.strerror or 'the connection was closed'}.",
+        detail=f"{shown}: {'the connection was closed' if cut else error.strerror or 'no reason given'}.",
         remedy="Check the port (it may be one without TLS), and whether a client certificate is wanted.",
         cause=Cause.UNREACHABLE,
         retryable=True,
