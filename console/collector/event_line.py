@@ -22,6 +22,7 @@ from typing import Protocol
 
 from console.broker.address import BrokerAddress
 from console.collector.events import Event, EventDecoder
+from console.core.clock import boot_s
 from console.core.errors import Cause, ConsoleError
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_WITHIN_S = 5.0
 STOP_WITHIN_S = 1.0
+LOOK_S = 1.0
+SLEPT_S = 3.0
+"""Longer than from one look to the next: this process, or the computer, stood still meanwhile."""
 LAST_WORDS_S = 0.5
 SOON_S = 1.0
 FIRST_PAUSE_S = 0.2
@@ -132,6 +136,8 @@ class EventLine(ABC):
         self._stop = threading.Event()
         self._cut = ""
         self._heard_at = 0.0
+        # Whether we have slept since: what is read first came at nobody knows which time.
+        self._doubted = False
         self._wakes, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="event-line", daemon=True)
@@ -255,21 +261,25 @@ class EventLine(ABC):
 
     def _drain(self, line: socket.socket) -> str:
         """Move bytes into memory until the line is lost; returns why, in words."""
-        at_once = TLS_RECORD_BYTES if isinstance(line, ssl.SSLSocket) else CHUNK_BYTES
         watch = _Watch(self._ask_after_s, self._answer_within_s)
+        self._doubted = False
+        awake_s = boot_s()
         line.setblocking(False)
         with selectors.DefaultSelector() as ready:
             ready.register(line, selectors.EVENT_READ)
             ready.register(self._wakes, selectors.EVENT_READ)
             while True:
-                if not _pending(line):
-                    ready.select(watch.wait_s())
+                ready.select(min(watch.wait_s(), LOOK_S))
+                before_s, awake_s = awake_s, boot_s()
+                if awake_s - before_s > SLEPT_S:
+                    self._doubted = True
+                    watch.hurry()
                 if self._stop.is_set():
-                    return self._last_words(line, at_once)
+                    return self._last_words(line)
                 if self._cut:
                     return self._cut
                 try:
-                    data = line.recv(at_once)
+                    data = _receive(line)
                     if not data:
                         return "The broker closed the connection"
                     self._keep(data)
@@ -277,6 +287,7 @@ class EventLine(ABC):
                     if self.held > self._limit:
                         return OVERFLOW
                 except (BlockingIOError, ssl.SSLWantReadError):
+                    self._doubted = False
                     if watch.is_dead():
                         return "The broker did not answer"
                 except OSError as error:
@@ -288,10 +299,12 @@ class EventLine(ABC):
 
     def _keep(self, data: bytes) -> None:
         self._received += len(data)
-        self._heard_at = self._now()
-        self._put(Chunk(self._heard_at, data))
+        now = self._now()
+        if not self._doubted:
+            self._heard_at = now
+        self._put(Chunk(now, data))
 
-    def _last_words(self, line: socket.socket, at_once: int) -> str:
+    def _last_words(self, line: socket.socket) -> str:
         """Read what is still on its way, then part from the broker as it likes it."""
         deadline_s = time.monotonic() + LAST_WORDS_S
         asking = True
@@ -300,7 +313,7 @@ class EventLine(ABC):
                 break
             try:
                 line.settimeout(max(0.01, deadline_s - time.monotonic()))
-                data = line.recv(at_once)
+                data = line.recv(CHUNK_BYTES)
             except OSError:
                 break
             if not data:
@@ -327,9 +340,23 @@ class EventLine(ABC):
         return True
 
 
-def _pending(line: socket.socket) -> bool:
-    """Whether TLS holds bytes that no selector sees."""
-    return isinstance(line, ssl.SSLSocket) and line.pending() > 0
+def _receive(line: socket.socket) -> bytes:
+    """What is there now, up to about a chunk; empty at the end of the stream.
+
+    Raises `BlockingIOError` or `ssl.SSLWantReadError` when nothing is there. TLS gives one record at a time,
+    and what it holds is seen by no selector, so all of them are taken.
+    """
+    if not isinstance(line, ssl.SSLSocket):
+        return line.recv(CHUNK_BYTES)
+    records = [line.recv(TLS_RECORD_BYTES)]
+    size = len(records[0])
+    while records[-1] and (size < CHUNK_BYTES or line.pending()):
+        try:
+            records.append(line.recv(TLS_RECORD_BYTES))
+        except ssl.SSLWantReadError:
+            break
+        size += len(records[-1])
+    return b"".join(records)
 
 
 class _Watch:
@@ -349,6 +376,10 @@ class _Watch:
         self._dead_s = 0.0
         if soon:
             self._ask_s = min(self._ask_s, self._asked_s + SOON_S)
+
+    def hurry(self) -> None:
+        """Ask now."""
+        self._ask_s = time.monotonic()
 
     def is_dead(self) -> bool:
         return bool(self._dead_s) and time.monotonic() >= self._dead_s

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from console.broker.session import Session
+from console.core.clock import boot_s
 from console.core.connection import LinkState, Rights
 from console.core.errors import Cause, ConsoleError
 from console.core.notices import Level, NoticeBoard
@@ -40,13 +40,6 @@ def is_final(error: ConsoleError, *, was_connected: bool = False) -> bool:
 def pause_s(failures: int) -> float:
     """How long to wait after this many failures in a row (0: the first)."""
     return RETRY_S[min(failures, len(RETRY_S) - 1)]
-
-
-def boot_s() -> float:
-    """Seconds that go on while the computer sleeps, where it tells them; `time.monotonic` may not."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.time()
 
 
 class LineWatch:

@@ -27,3 +27,10 @@ class SystemClock:
 
     def monotonic_s(self) -> float:
         return time.monotonic()
+
+
+def boot_s() -> float:
+    """Seconds that go on while the computer sleeps, where it tells them; `time.monotonic` may not."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.time()
