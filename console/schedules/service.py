@@ -212,8 +212,6 @@ class ScheduleService:
     async def _open(self, session: Session) -> ScheduleTables:
         if session.schedules_problem is not None:
             raise session.schedules_problem
-        if session.schedules_problem is not None:
-            raise session.schedules_problem  # its tunnel; the broker is open without it
         if self._tables is None:
             self._tables = await session.database.run(self._make_tables, session.schedules)
         return self._tables
