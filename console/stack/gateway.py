@@ -107,7 +107,7 @@ class LocalMachine:
         client = make_redis_client(address, max_connections=1)
         try:
             return bool(client.ping()) and not client.info("persistence")["loading"]
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError, ConsoleError):  # the last is what opening the line raises
             return False
         finally:
             client.close()
