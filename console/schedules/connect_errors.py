@@ -20,7 +20,7 @@ from console.broker.database import DatabaseAddress, DatabaseKind
 from console.broker.tls import TlsOptions, tls_error, wrap
 from console.core.errors import Cause, ConsoleError
 from console.core.redaction import redact
-from console.schedules.database_errors import cause_of, failure, first_line, first_os_error
+from console.schedules.database_errors import cause_of, failure, first_line, first_os_error, text_of
 
 PROBE_S = 3.0
 # SSLRequest: its length and 80877103, https://www.postgresql.org/docs/current/protocol-message-formats.html
@@ -33,8 +33,8 @@ _OTHER_PROTOCOL = (
     "Packet sequence number wrong",
 )
 _NO_TLS = ("server does not support SSL", "SSL is required but the server doesn't support it")
-# MySQL's ER_SECURE_TRANSPORT_REQUIRED, and MariaDB's words for it.
-_TLS_WANTED = ("no encryption", "3159", "require_secure_transport")
+# PostgreSQL's words, and MySQL's for ER_SECURE_TRANSPORT_REQUIRED.
+_TLS_WANTED = ("no encryption", "require_secure_transport")
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def connect_errors(database: DatabaseAddress) -> Iterator[None]:
 
 def connect_error(error: Exception, database: DatabaseAddress) -> ConsoleError:
     """What `error` says about `database`. Blocking: a refused certificate is looked at once more."""
-    text = _LIBPQ_PREFIX.sub("", str(error).strip())
+    text = _LIBPQ_PREFIX.sub("", text_of(error))
     if database.kind is DatabaseKind.SQLITE:
         return failure(cause_of(error, database), first_line(text))
     cause = first_os_error(error)
@@ -89,11 +89,15 @@ def connect_error(error: Exception, database: DatabaseAddress) -> ConsoleError:
             remedy="Turn Use TLS on for the schedules database.",
             cause=Cause.PROTOCOL,
         )
-    if database.tls is not None and ("SSL" in text or "certificate" in text):
+    if database.tls is not None and ("SSL" in text or "certificate" in text or "private key" in text):
         told = _certificate_words(text, database, database.tls)
         if told is not None:
             return told
-    return failure(cause_of(error, database), f"{database.place}: {redact(first_line(text))}")
+    found = failure(cause_of(error, database), f"{database.place}: {redact(first_line(text))}")
+    if found.cause is Cause.REFUSED_LOGIN and database.kind is DatabaseKind.MYSQL and database.tls is None:
+        # MariaDB's answer to whom it lets in with TLS only is the one to a wrong password.
+        found.remedy = "Check its user and password. If the server demands TLS, turn Use TLS on."
+    return found
 
 
 def unknown_host(host: str) -> ConsoleError:

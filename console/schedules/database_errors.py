@@ -122,7 +122,7 @@ def database_errors(database: DatabaseAddress) -> Iterator[None]:
     try:
         yield
     except (DatabaseError, InterfaceError) as error:
-        raise failure(cause_of(error, database), first_line(str(error).strip())) from error
+        raise failure(cause_of(error, database), first_line(text_of(error))) from error
     except (ValidationError, ValueError, TypeError) as error:
         raise ConsoleError(
             "A schedule in the database cannot be read",
@@ -157,6 +157,13 @@ def cause_of(error: Exception, database: DatabaseAddress) -> Cause:
     if code is None and not is_file:  # libpq could not connect, or the line broke
         return Cause.UNREACHABLE
     return Cause.OTHER
+
+
+def text_of(error: Exception) -> str:
+    """What the driver says; of MySQL's pair of number and words the words."""
+    if len(error.args) == 2 and isinstance(error.args[0], int):
+        return str(error.args[1]).strip()
+    return str(error).strip()
 
 
 def _number(error: Exception) -> int:

@@ -75,6 +75,15 @@ def database_settings(database: DatabaseAddress) -> dict[str, Any]:
     Blocking: it reads the files of TLS and may ask for the host's address, so it is made anew for each
     connecting. Raises `ConsoleError` when the driver is not installed or a file of TLS cannot be used.
     """
+    texts = (database.path, database.host, database.name, database.username, database.password.reveal())
+    if any("\0" in text for text in texts):
+        # A driver takes it for the end of all settings, and connects to somebody else.
+        raise ConsoleError(
+            "The settings of the schedules database cannot be used",
+            detail="One of them holds the character NUL.",
+            remedy="Type its user and password again.",
+            cause=Cause.INVALID,
+        )
     match database.kind:
         case DatabaseKind.SQLITE:
             return _sqlite(database.path)

@@ -9,4 +9,4 @@ from console.broker.database import parse_database_url
 from console.schedules.django_setup import database_settings
 
 _ADDRESS = parse_database_url(os.environ["MYSQL_URL"])
-DATABASES = {"default": database_settings(_ADDRESS)}  # type: ignore[no-redef]
+DATABASES = {"default": database_settings(_ADDRESS)}
