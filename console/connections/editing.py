@@ -55,10 +55,14 @@ class Editing:
     def rebased(self, current: Connection) -> Editing:
         """The same on what the connection has become meanwhile (its last use, or a change elsewhere)."""
         if self.is_new:
-            return self
+            return self.saved(current)
         if not self.is_changed:
             return replace(editing_of(current), touched=self.touched)
         return replace(self, base=current)
+
+    def saved(self, connection: Connection) -> Editing:
+        """The same after `connection` was saved: what differs from that is what is changed."""
+        return replace(self, base=connection, start=draft_of(connection), is_new=False)
 
 
 def editing_of(connection: Connection) -> Editing:

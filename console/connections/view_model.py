@@ -277,8 +277,11 @@ class ConnectionsViewModel(QObject):
                 if passphrase := known.get(Purpose.BROKER_TUNNEL):
                     secrets = secrets.with_secret(purpose, passphrase)
         await self._service.save(connection, secrets, copy_from=editing.copy_from or None)
-        if self._desk.get(connection.id) == editing:
+        now = self._desk.get(connection.id)
+        if now is not None and now.draft == editing.draft:
             del self._desk[connection.id]
+        elif now is not None:  # typed on while it was being saved
+            self._desk[connection.id] = now.saved(connection)
         self._look_for_kept(connection.id)
         self._tell()
         return f"Saved {connection.name}"
@@ -305,7 +308,7 @@ class ConnectionsViewModel(QObject):
         current = {one.id: one for one in self.connections}
         for key, editing in list(self._desk.items()):
             if key in current:
-                self._desk[key] = replace(editing, is_new=False).rebased(current[key])
+                self._desk[key] = editing.rebased(current[key])
             elif not editing.is_new:
                 del self._desk[key]
         if self.selected is None:

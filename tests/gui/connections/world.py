@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtGui import QInputMethodEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QWidget
 
@@ -232,6 +233,10 @@ class World:
     def says(self, words: str) -> bool:
         return any(words in text for text in self.texts())
 
+    def offers(self, button: str) -> bool:
+        """Whether there is a button of this name to press."""
+        return any(one.accessibleName() == button for one in self._shown(QAbstractButton))
+
     def _one(self, kind: type[Kind], name: str) -> Kind:
         found = [one for one in self._shown(kind) if one.accessibleName() == name]
         assert len(found) == 1, f"{name}: {[one.accessibleName() for one in self._shown(kind)]}"
@@ -251,8 +256,13 @@ class World:
         field = self.field(name)
         field.setFocus()
         field.selectAll()
-        if text:
+        if text.isascii() and text:
             QTest.keyClicks(field, text)
+        elif text:
+            # QTest types ASCII only; everything else comes as from an input method.
+            event = QInputMethodEvent()
+            event.setCommitString(text)
+            QCoreApplication.sendEvent(field, event)
         else:
             QTest.keyClick(field, Qt.Key.Key_Backspace)
 
