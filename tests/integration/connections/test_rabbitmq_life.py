@@ -65,7 +65,7 @@ async def test_a_password_changed_under_way_and_a_vhost_that_is_not_there(
         await setup.service.connect("shop")
         await setup.connected()
         rabbitmq.add_user("changing", "second-password", vhost=rabbitmq_vhost)
-        await asyncio.to_thread(rabbitmq.control, "close_all_connections", "a test")
+        await asyncio.to_thread(rabbitmq.control, "close_all_connections", "--global", "a test")
         await setup.until(lambda: setup.service.refused is not None, within_s=15.0)
         assert setup.service.refused is not None
         assert setup.service.refused.cause is Cause.REFUSED_LOGIN

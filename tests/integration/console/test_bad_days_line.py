@@ -120,24 +120,25 @@ def test_a_password_that_changes_under_way(
 
 
 @pytest.mark.parametrize(
-    ("answers", "words"),
+    ("answers", "words", "ends"),
     [
-        (None, "does not answer in time"),
-        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "does not speak"),
+        (None, "does not answer in time", LinkState.RECONNECTING),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "does not speak", LinkState.DISCONNECTED),
     ],
 )
 def test_a_server_that_is_no_broker(
-    qapp: QApplication, tmp_path: Path, answers: bytes | None, words: str
+    qapp: QApplication, tmp_path: Path, answers: bytes | None, words: str, ends: LinkState
 ) -> None:
     async def scenario(console: Console) -> None:
         began_s = time.monotonic()
         await connect(console, port, "secret")
         assert bar_word(console) == "Connecting…"
         await look_at_every_page(console)
-        await until(lambda: state(console) is LinkState.RECONNECTING, 8, "a clear state")
+        await until(lambda: state(console) is ends, 8, "a clear state")
         figure(f"{words}: told after {time.monotonic() - began_s:.1f} s: {notices(console)[-1]}")
         assert any(words in one for one in notices(console))
-        console.window.bar.disconnect_pressed.emit()
+        if ends is LinkState.RECONNECTING:
+            console.window.bar.disconnect_pressed.emit()
         await until(lambda: bar_word(console) == "Disconnected", 5, "disconnected")
 
     with server_that(answers=answers) as port:
