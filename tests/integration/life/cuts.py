@@ -27,7 +27,8 @@ from tests.proxy import Proxy
 PAUSE_S = 4.0
 """The longest pause between two tries."""
 MARGIN_S = 2.0
-BEFORE_S = 0.1
+LONGEST_DELAY_S = 1.5
+BEFORE_S = LONGEST_DELAY_S + 0.3
 """What was published so shortly before the last bytes came through may have been on its way."""
 NODE = "one@test"
 
@@ -100,7 +101,7 @@ class Line:
             case Trouble.HALF_OPEN:
                 await asyncio.to_thread(proxy.half_open)
             case Trouble.DELAY:
-                await asyncio.to_thread(proxy.delay, chance.uniform(0.1, 1.5))
+                await asyncio.to_thread(proxy.delay, chance.uniform(0.1, LONGEST_DELAY_S))
                 await self._for_a_while()
             case Trouble.REFUSE | Trouble.SILENT:
                 away = proxy.refuse if trouble is Trouble.REFUSE else proxy.accept_silently
