@@ -42,6 +42,9 @@ DAY_S = 86_400
 OLDEST_REDIS = (6, 2)
 HANG_UP_S = 0.5
 VERDICT_S = 0.3
+# AMQP 0-9-1, 4.2.2: the server answers with a method frame on channel 0, or with the version it wants.
+AMQP_HELLO = b"AMQP\x00\x00\x09\x01"
+AMQP_ANSWERS = (b"\x01\x00\x00", b"AMQP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +265,27 @@ class BrokerCheck:
             line.close()
         connection = self._app_now().connection_for_write()
         try:
-            connection.connect()
+            try:
+                with broker_errors(self.address):
+                    connection.connect()
+            except ConsoleError as error:
+                if error.cause in (Cause.UNREACHABLE, Cause.TIMEOUT) and self._greets_otherwise():
+                    raise not_amqp(self.address.place) from error
+                raise
             properties = connection.connection.server_properties
             self._server = {key: _text(value) for key, value in properties.items()}
         finally:
             connection.collect(socket_timeout=HANG_UP_S)
+
+    def _greets_otherwise(self) -> bool:
+        """Whether something answers there that is not AMQP; silence tells nothing."""
+        try:
+            with contextlib.closing(open_stream(self.address)) as line:
+                line.sendall(AMQP_HELLO)
+                said = line.recv(4)
+        except (OSError, ConsoleError):
+            return False
+        return bool(said) and not said.startswith(AMQP_ANSWERS)
 
     def permissions(self) -> Found:
         with self._told():
@@ -475,6 +494,15 @@ def no_tls_here(shown: str) -> ConsoleError:
         "The server does not speak TLS on this port",
         detail=f"{shown} answers without TLS.",
         remedy="Turn Use TLS off, or use the server's TLS port.",
+        cause=Cause.PROTOCOL,
+    )
+
+
+def not_amqp(shown: str) -> ConsoleError:
+    return ConsoleError(
+        "The server does not speak AMQP",
+        detail=f"{shown} answers with something else.",
+        remedy="Check host, port and TLS of the connection.",
         cause=Cause.PROTOCOL,
     )
 

@@ -185,7 +185,9 @@ def _broker_steps(connection: Connection, broker: BrokerCheck, how: str) -> list
         if address.tls is not None:
             # A plain port takes the time twice: it is asked once more, without TLS.
             add("tls", "TLS", broker.secure, limit_s=2 * address.timeout_s + MORE_S)
-    add("login", "Login", lambda: broker.log_in(how))
+    # kombu gives the connection and each answer of AMQP the timeout anew.
+    login_s = limit_s if address.kind.is_redis else TUNNEL_STEPS * address.timeout_s + MORE_S
+    add("login", "Login", lambda: broker.log_in(how), limit_s=login_s)
     needs = ("login",)
     steps.append(_Step("permissions", "Permissions", broker.permissions, needs, 3 * limit_s))
     steps.append(_Step("version", "Broker version", broker.version, needs, limit_s))
