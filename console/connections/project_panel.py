@@ -35,6 +35,7 @@ class ProjectPanel(QWidget):
         self._view_model = view_model
         self._found: ProjectFound | None = None
         self._task: asyncio.Task[None] | None = None
+        self._busy = False
         self.draft: Draft | None = None
         self._folder = PathField(
             name="Project folder", placeholder="where the project is started", folder=True
@@ -46,6 +47,8 @@ class ProjectPanel(QWidget):
         self._candidate = Select([], name="What is read")
         self._interpreter = Select([], name="Interpreter")
         self._variables = Select([], name="Variables")
+        for choice in (self._candidate, self._interpreter, self._variables):
+            choice.changed.connect(lambda _key: self._forget_read())
         self._choices = QWidget()
         choices = QVBoxLayout(self._choices)
         choices.setContentsMargins(0, 0, 0, 0)
@@ -73,7 +76,7 @@ class ProjectPanel(QWidget):
 
     @property
     def busy(self) -> bool:
-        return self._task is not None
+        return self._busy
 
     @property
     def ready(self) -> bool:
@@ -82,9 +85,8 @@ class ProjectPanel(QWidget):
 
     def stop(self) -> None:
         """End what runs; the project's processes end with it."""
-        if self._task is not None:
+        if self._busy and self._task is not None:
             self._task.cancel()
-            self._task = None
             self._say("Stopped.")
 
     def focus_first(self) -> None:
@@ -109,10 +111,9 @@ class ProjectPanel(QWidget):
                     Path(variables) if variables != _NO_FILE else None,
                 )
             except ConsoleError as error:
-                self._done(error)
+                self._say(str(error), tone="error")
                 return
             said = self.draft.broker_url or "no broker"
-            self._done()
             self._say("\n".join([f"Found {said}.", *notes]))
 
         self._task = self._view_model.start(read(), "read a project")
@@ -133,10 +134,10 @@ class ProjectPanel(QWidget):
                 found = await self._view_model.look_at_project(folder)
             except ConsoleError as error:
                 self._choices.hide()
-                self._done(error)
+                self._say(str(error), tone="error")
                 return
             self._show_found(found)
-            self._done()
+            self._say("")
 
         self._task = self._view_model.start(look(), "look at a project")
 
@@ -149,14 +150,13 @@ class ProjectPanel(QWidget):
         self._variables.set_items([(_NO_FILE, _NO_FILE), *((str(one), one.name) for one in found.env_files)])
         self._choices.show()
 
-    def _done(self, error: ConsoleError | None = None) -> None:
-        self._task = None
-        if error is None:
-            self._say("")
-        else:
-            self._say(str(error), tone="error")
+    def _forget_read(self) -> None:
+        """Another choice: what was read before is not what would be filled in."""
+        self.draft = None
+        self._say("")
 
     def _say(self, words: str, *, tone: str = "muted", busy: bool = False) -> None:
+        self._busy = busy
         self._spinner.setVisible(busy)
         self._state.set_text(words)
         self._state.set_tone(tone)

@@ -291,11 +291,16 @@ class ConnectionsViewModel(QObject):
         self.focus_wanted.emit(next(iter(errors)))
 
     def _put(self, editing: Editing) -> None:
+        before = self._desk.get(editing.base.id)
         if editing.is_changed or editing.is_new or editing.asked or editing.touched:
             self._desk[editing.base.id] = editing
         else:
             self._desk.pop(editing.base.id, None)
-        self._tell()
+        # The rows only when one of them is another: with each key they would be the same again.
+        was_changed = before is not None and before.is_changed
+        if editing.is_new or editing.is_changed != was_changed:
+            self.changed.emit()
+        self.editing_changed.emit()
 
     def _other_names(self) -> set[str]:
         return {one.name for one in self.connections if one.id != self._selected}

@@ -36,6 +36,7 @@ PASSED, RUNNING, FAILED, WAITING = (
     StepState.WAITING,
 )
 NAME = CheckStep("name", "Name resolution", PASSED, "redis is 10.20.4.17", 0.004)
+IMPORTED = "Connections to import"
 REFUSED = ConsoleError(
     "Some commands are refused", detail="lrange is refused.", remedy="Ask the administrator."
 )
@@ -52,7 +53,7 @@ def badges(world: World) -> list[str]:
 
 
 def table(world: World, name: str) -> DataTable:
-    (found,) = [one for one in world.page.findChildren(DataTable) if one.accessibleName() == name]
+    (found,) = [one for one in world._shown(DataTable) if one.accessibleName() == name]
     return found
 
 
@@ -216,7 +217,8 @@ async def test_an_export_holds_no_secret_and_is_imported_elsewhere(qtbot: QtBot,
         world.page._import_button.click()
         world.type_into("File of connections", str(file))
         QTest.keyClick(world.field("File of connections"), Qt.Key.Key_Tab)
-        plan = table(world, "Connections to import")
+        await world.until(lambda: any(one.accessibleName() == IMPORTED for one in world._shown(DataTable)))
+        plan = table(world, IMPORTED)
         await world.until(lambda: len(plan.rows()) == 2)
         told = [(row.cells["kind"].text, row.cells["details"].text) for row in plan.rows()]
         assert told == [("Name taken", "as Shop staging 2"), ("Changed", "Environment")]
