@@ -20,10 +20,9 @@ _WRITTEN = (
     (_TASKS, "last_run_at"),
     (_SIGNAL, "last_update"),
 )
-_QUESTIONS = tuple(
-    (table, " ".join(("EXPLAIN UPDATE", table, "SET", column, "=", column, "WHERE 1 = 0")))
-    for table, column in _WRITTEN
-)
+# All names in these statements are ours.
+_SIGNALLED = f"SELECT 1 FROM {_SIGNAL} WHERE ident = 1"  # noqa: S608
+_FIRST_SIGNAL = f"EXPLAIN INSERT INTO {_SIGNAL} (ident, last_update) VALUES (1, UTC_TIMESTAMP(6))"  # noqa: S608
 _DENIED = range(1142, 1144)
 """MySQL's ER_TABLEACCESS_DENIED_ERROR and ER_COLUMNACCESS_DENIED_ERROR."""
 # SQLite's header: a file whose write version is above 2 is for reading only,
@@ -53,12 +52,15 @@ def _postgresql(connection: Any) -> str:
             return "The schedules database is a standby: it takes no changes"
         if read_only == "on":
             return "The schedules database lets this user only read"
-        refused = []
         for table, column in _WRITTEN:
             cursor.execute("SELECT has_column_privilege(%s, %s, 'UPDATE')", [table, column])
             if not cursor.fetchone()[0]:
-                refused.append(table)
-    return _may_not(f"PostgreSQL refuses UPDATE on {refused[0]}") if refused else ""
+                return _may_not(f"PostgreSQL refuses UPDATE on {table}")
+        cursor.execute("SELECT has_table_privilege(%s, 'INSERT')", [_SIGNAL])
+        (may_insert,) = cursor.fetchone()
+        if not (may_insert or _is_signalled(cursor)):
+            return _may_not(f"PostgreSQL refuses INSERT on {_SIGNAL}")
+    return ""
 
 
 def _mysql(connection: Any) -> str:
@@ -67,14 +69,29 @@ def _mysql(connection: Any) -> str:
         cursor.execute("SELECT @@global.read_only")
         if cursor.fetchone()[0]:
             return "The schedules database is a replica: it takes no changes"
-        for table, question in _QUESTIONS:
-            try:
-                cursor.execute(question)
-            except DatabaseError as error:
-                if error.args and error.args[0] in _DENIED:
-                    return _may_not(f"MySQL refuses UPDATE on {table}")
-                raise
+        for table, column in _WRITTEN:
+            update = f"EXPLAIN UPDATE {table} SET {column} = {column} WHERE 1 = 0"  # noqa: S608
+            if _is_denied(cursor, update):
+                return _may_not(f"MySQL refuses UPDATE on {table}")
+        if not _is_signalled(cursor) and _is_denied(cursor, _FIRST_SIGNAL):
+            return _may_not(f"MySQL refuses INSERT on {_SIGNAL}")
     return ""
+
+
+def _is_denied(cursor: Any, explain: str) -> bool:
+    try:
+        cursor.execute(explain)
+    except DatabaseError as error:
+        if error.args and error.args[0] in _DENIED:
+            return True
+        raise
+    return False
+
+
+def _is_signalled(cursor: Any) -> bool:
+    """Whether beat's change signal was ever given; the first time it is inserted."""
+    cursor.execute(_SIGNALLED)
+    return cursor.fetchone() is not None
 
 
 def _sqlite(file: Path) -> str:

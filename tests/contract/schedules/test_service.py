@@ -15,14 +15,15 @@ from console.broker.database import parse_database_url
 from console.broker.session import Session
 from console.core.activity import ActivityEntry, Outcome
 from console.core.clock import SystemClock
-from console.core.connection import ConnectionInfo, Environment, LinkState, Mode
-from console.core.errors import Cause
+from console.core.connection import ConnectionInfo, Environment, LinkState, Mode, Right, Rights
+from console.core.errors import Cause, ConsoleError
 from console.core.notices import NoticeBoard
 from console.core.operations import Confirmation, Operation, OperationRunner
 from console.schedules.gateway import ScheduleTables, open_tables
 from console.schedules.model import NextState, ScheduleView, Switched, WorkerSettings
 from console.schedules.service import OUTAGE, ScheduleService
 from tests.contract.schedules.databases import Database
+from tests.read_only import make_read_only
 from tests.valkey import ValkeyServer
 
 
@@ -59,18 +60,33 @@ class World:
             await asyncio.sleep(0.01)
 
 
+ON_ALL = pytest.mark.parametrize("store", ["sqlite", "postgresql", "mysql"], indirect=True)
+
+
 @pytest.fixture
-async def world(sqlite: Database, broker: ValkeyServer, tmp_path: Path) -> AsyncIterator[World]:
+def store(request: pytest.FixtureRequest) -> Database:
+    """The database of the world: SQLite, unless a test asks for more by `ON_ALL`."""
+    found: Database = request.getfixturevalue(getattr(request, "param", "sqlite"))
+    return found
+
+
+@pytest.fixture
+async def world(store: Database, broker: ValkeyServer, tmp_path: Path) -> AsyncIterator[World]:
     clock, log = SystemClock(), Log()
     notices = NoticeBoard(clock)
     info = ConnectionInfo("local", "Local", Environment.DEVELOPMENT, Mode.FULL)
     runner = OperationRunner(
-        activity=log, notices=notices, clock=clock, connection=lambda: info, who="somebody"
+        activity=log,
+        notices=notices,
+        clock=clock,
+        connection=lambda: info,
+        who="somebody",
+        rights=lambda: session.rights,
     )
     session = Session(
         info=info,
         address=broker.address,
-        schedules=parse_database_url(sqlite.url),
+        schedules=parse_database_url(store.url),
         history_file=tmp_path / "history.sqlite3",
         clock=clock,
     )
@@ -87,9 +103,10 @@ async def world(sqlite: Database, broker: ValkeyServer, tmp_path: Path) -> Async
     await session.aclose()
 
 
-async def test_reads_and_works_out(world: World, sqlite: Database) -> None:
-    sqlite.task("flush", interval_id=sqlite.interval())
-    sqlite.task("broken", crontab_id=sqlite.crontab("0", "0", day_of_month="31", month_of_year="2"))
+@ON_ALL
+async def test_reads_and_works_out(world: World, store: Database) -> None:
+    store.task("flush", interval_id=store.interval())
+    store.task("broken", crontab_id=store.crontab("0", "0", day_of_month="31", month_of_year="2"))
 
     world.service.attach(world.session)
     await world.until(lambda: world.service.snapshot.rows is not None)
@@ -101,16 +118,18 @@ async def test_reads_and_works_out(world: World, sqlite: Database) -> None:
     assert rows["broken"].problem is not None
 
 
-async def test_a_change_by_somebody_else_is_seen(world: World, sqlite: Database) -> None:
+@ON_ALL
+async def test_a_change_by_somebody_else_is_seen(world: World, store: Database) -> None:
     world.service.attach(world.session)
     await world.until(lambda: world.service.snapshot.rows == ())
-    sqlite.task("new", interval_id=sqlite.interval())
+    store.task("new", interval_id=store.interval())
     world.service.set_visible(True)
     await world.until(lambda: "new" in world.rows())
 
 
-async def test_a_switch_is_one_operation_and_undo_another(world: World, sqlite: Database) -> None:
-    key = sqlite.task("flush", interval_id=sqlite.interval())
+@ON_ALL
+async def test_a_switch_is_one_operation_and_undo_another(world: World, store: Database) -> None:
+    key = store.task("flush", interval_id=store.interval())
     world.service.attach(world.session)
     await world.until(lambda: "flush" in world.rows())
 
@@ -128,12 +147,13 @@ async def test_a_switch_is_one_operation_and_undo_another(world: World, sqlite: 
     assert world.asked == []
 
 
+@ON_ALL
 async def test_a_run_by_hand_carries_every_option(
-    world: World, sqlite: Database, broker: ValkeyServer
+    world: World, store: Database, broker: ValkeyServer
 ) -> None:
-    sqlite.task(
+    store.task(
         "report",
-        interval_id=sqlite.interval(),
+        interval_id=store.interval(),
         args='["x"]',
         kwargs='{"days": 1}',
         headers='{"trace": "t"}',
@@ -216,6 +236,72 @@ async def test_a_connection_without_a_schedules_database(world: World) -> None:
     world.session.schedules = None
     world.service.attach(world.session)
     assert not world.service.snapshot.configured
+
+
+async def test_what_the_database_refuses_is_known_before_the_click(world: World, sqlite: Database) -> None:
+    key = sqlite.task("flush", interval_id=sqlite.interval())
+    world.session.set_rights({Right.SEND_TASKS: "The broker user may not send tasks: XADD"})
+    heard: list[Rights] = []
+    world.session.rights_changed.connect(heard.append)
+    make_read_only(sqlite.path)
+    world.service.attach(world.session)
+    await world.until(lambda: "flush" in world.rows())
+
+    refusal = world.runner.refusal(world.service.switch([key], enabled=False))
+    assert refusal == (
+        "The database user may not change schedules: schedules.sqlite3 is marked as for reading only"
+    )
+    # What the broker refuses stands beside it, whoever is asked again.
+    assert set(heard[-1]) == {Right.SEND_TASKS, Right.CHANGE_SCHEDULES}
+    world.session.set_rights({})
+    assert set(world.session.rights) == {Right.CHANGE_SCHEDULES}
+    assert not await world.runner.run(world.service.switch([key], enabled=False))
+
+    free = sqlite.path.with_suffix(".free")
+    free.write_bytes(sqlite.path.read_bytes()[:18] + b"\x01" + sqlite.path.read_bytes()[19:])
+    free.replace(sqlite.path)
+    world.service.refresh()
+    await world.until(lambda: not world.session.rights)
+    assert await world.runner.run(world.service.switch([key], enabled=False))
+
+
+async def test_a_tunnel_that_does_not_open_is_the_reason_shown(world: World, sqlite: Database) -> None:
+    sqlite.task("flush", interval_id=sqlite.interval())
+    problem = ConsoleError("The jump host refused the key", cause=Cause.REFUSED_LOGIN)
+    world.session.schedules_problem = problem
+    world.service.attach(world.session)
+    await world.until(lambda: world.service.snapshot.error is problem)
+    world.session.schedules_problem = None
+    world.service.refresh()
+    await world.until(lambda: "flush" in world.rows())
+    assert world.service.snapshot.error is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://shop:wrong@127.0.0.1:1/shop",
+        "mysql://shop:wrong@127.0.0.1:1/shop",
+        "postgresql://shop:wrong@127.0.0.1:1/shop?sslmode=verify-full&sslrootcert=/nowhere/ca.crt",
+        "mysql://shop:wrong@no-such-host.invalid/shop?ssl-mode=VERIFY_IDENTITY",
+        "postgresql:///shop?host=/nowhere",
+        "sqlite:////nowhere/db.sqlite3",
+    ],
+)
+async def test_wrong_settings_disturb_nobody_but_the_page(world: World, url: str) -> None:
+    world.session.schedules = parse_database_url(url)
+    world.service.attach(world.session)
+    await world.until(lambda: world.service.snapshot.error is not None)
+    error = world.service.snapshot.error
+    assert error is not None
+    assert error.title
+    assert error.remedy
+    # The broker's part: its lanes are free, its line answers, nothing was told about it.
+    assert await world.session.link.run(world.session.ping) > 0
+    assert not world.session.rights
+    assert world.notices.notices == []
+    with pytest.raises(ConsoleError):
+        await world.service._switch([1], enabled=True)
 
 
 class OvertakenByBeat:
