@@ -96,6 +96,11 @@ _ENVIRONMENTS: dict[str, tuple[Tone, str | None]] = {
 }
 
 
+def environment_look(environment: str) -> tuple[Tone, str | None]:
+    """Tone and icon of an environment's badge. An unknown word is neutral."""
+    return _ENVIRONMENTS.get(environment, ("neutral", None))
+
+
 class EnvironmentBadge(Badge):
     """`Development`, `Staging` or `Production`; on the red bar Production is white with red words."""
 
@@ -105,7 +110,7 @@ class EnvironmentBadge(Badge):
 
     def set_environment(self, environment: str, *, on_red: bool = False) -> None:
         """Replace the environment. An unknown word is neutral."""
-        tone, icon = _ENVIRONMENTS.get(environment, ("neutral", None))
+        tone, icon = environment_look(environment)
         if tone == "production" and on_red:
             tone = "production-inverse"
         self.set(environment, tone=tone, icon=icon)

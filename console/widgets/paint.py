@@ -61,3 +61,17 @@ def draw_text(
     painter.setPen(color)
     painter.drawText(QPointF(x, baseline(metrics, top, height)), text)
     return metrics.horizontalAdvance(text)
+
+
+def over_red(alpha: int) -> QColor:
+    """White on the red of Production, as much of it as `alpha` (0 to 255)."""
+    return QColor(255, 255, 255, alpha)
+
+
+def draw_field(painter: QPainter, rect: QRectF, *, on_red: bool, hovered: bool, ground: str) -> None:
+    """The box of a field in the connection bar, on the red one as well."""
+    if on_red:
+        draw_box(painter, rect, fill=over_red(20 if hovered else 0), border=over_red(140))
+    else:
+        fill = theme().color("hover" if hovered else ground)
+        draw_box(painter, rect, fill=fill, border=theme().color("border_strong"))

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QRectF, QSize, Qt
+from PySide6.QtCore import (
+    QEvent,
+    QItemSelectionModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QRectF,
+    QSize,
+    Qt,
+)
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QListWidget,
@@ -54,7 +63,8 @@ class CommandPalette(QWidget):
         self._list.setStyleSheet("QListWidget { background: transparent; border: none; outline: none; }")
         self._list.setItemDelegate(_CommandDelegate(self._list))
         self._list.setMouseTracking(True)
-        self._list.itemClicked.connect(lambda _item: self._run())
+        # Arrow keys move what is current; what is selected runs: by a click or by assistive technology.
+        self._list.itemSelectionChanged.connect(self._run_selected)
         self._card = _Card(self)
         layout = QVBoxLayout(self._card)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -79,6 +89,8 @@ class CommandPalette(QWidget):
             self._before.setFocus(Qt.FocusReason.PopupFocusReason)
 
     def _fill(self, words: str) -> None:
+        # Clearing tells of a selection as well.
+        self._list.blockSignals(True)
         self._list.clear()
         for command in matching(self._commands, words):
             item = QListWidgetItem(command.text)
@@ -93,6 +105,7 @@ class CommandPalette(QWidget):
             nothing.setSizeHint(QSize(0, ROW))
             self._list.addItem(nothing)
         self._step(lambda row: row + 1, start=-1)
+        self._list.blockSignals(False)
         shown = min(ROWS_SHOWN, self._list.count())
         self._card.setGeometry((self.width() - WIDTH) // 2, 52, WIDTH, 8 + 28 + 6 + shown * ROW + 10)
 
@@ -121,9 +134,14 @@ class CommandPalette(QWidget):
         while 0 <= row < self._list.count():
             item = self._list.item(row)
             if item.flags() & Qt.ItemFlag.ItemIsEnabled:
-                self._list.setCurrentRow(row)
+                self._list.setCurrentRow(row, QItemSelectionModel.SelectionFlag.NoUpdate)
                 return
             row = move(row)
+
+    def _run_selected(self) -> None:
+        if selected := self._list.selectedItems():
+            self._list.setCurrentItem(selected[0], QItemSelectionModel.SelectionFlag.NoUpdate)
+            self._run()
 
     def _run(self) -> None:
         item = self._list.currentItem()
@@ -148,13 +166,17 @@ class _Card(QWidget):
 
 
 class _CommandDelegate(QStyledItemDelegate):
+    def __init__(self, shown_in: QListWidget) -> None:
+        super().__init__(shown_in)
+        self._list = shown_in
+
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         look = theme()
         rect = QRectF(option.rect)
         enabled = bool(index.flags() & Qt.ItemFlag.ItemIsEnabled)
-        if option.state & QStyle.StateFlag.State_Selected:
+        if index.row() == self._list.currentRow():
             draw_box(painter, rect, fill=look.color("selection"))
         elif enabled and option.state & QStyle.StateFlag.State_MouseOver:
             draw_box(painter, rect, fill=look.color("hover"))

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPaintEvent, QPixmap
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QWidget
 
 from console.core.connection import Environment, LinkState, Mode
 from console.widgets.badge import Badge, EnvironmentBadge, StateLabel, Tone
 from console.widgets.icons import draw_icon, logo_pixmap
 from console.widgets.label import Text
-from console.widgets.paint import draw_box, draw_text, text_width
+from console.widgets.paint import draw_box, draw_field, draw_text, over_red, text_width
 from console.widgets.pressing import PlainButton
 from console.widgets.style import ask_for_ring
 from console.widgets.theme import repaint_on_change, theme
+from console.window.connection_chooser import Choice, ConnectionChooser
 
 HEIGHT = 44
 COUNT_MS = 200
 MODE_ICONS = {Mode.FULL: None, Mode.SUPPORT: "redo-2", Mode.READ_ONLY: "lock"}
-DOTS = {
-    Environment.DEVELOPMENT: "st_started",
-    Environment.STAGING: "ch_retrying",
-    Environment.PRODUCTION: "danger",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class BarState:
     """Everything the bar shows. `retry_at` is when the line is tried again, while it is down."""
 
-    connections: tuple[tuple[str, str, Environment, str], ...]  # id, name, environment, token of its dot
+    connections: tuple[Choice, ...]
     chosen: str
     environment: Environment
     state: LinkState
@@ -59,7 +54,7 @@ class ConnectionBar(QWidget):
         self._on_red = False
         self._open = False
         self._brand = _Brand(menu)
-        self._chooser = _Chooser()
+        self._chooser = ConnectionChooser()
         self._chooser.chosen.connect(self.connection_chosen)
         self._badge = EnvironmentBadge(Environment.DEVELOPMENT.value)
         self._state = StateLabel(LinkState.DISCONNECTED.value)
@@ -143,19 +138,6 @@ class ConnectionBar(QWidget):
         painter.end()
 
 
-def _over_red(alpha: int) -> QColor:
-    return QColor(255, 255, 255, alpha)
-
-
-def _draw_field(painter: QPainter, rect: QRectF, *, on_red: bool, hovered: bool, ground: str) -> None:
-    """The box of a field in the bar, on the red one as well."""
-    if on_red:
-        draw_box(painter, rect, fill=_over_red(20 if hovered else 0), border=_over_red(140))
-    else:
-        fill = theme().color("hover" if hovered else ground)
-        draw_box(painter, rect, fill=fill, border=theme().color("border_strong"))
-
-
 class _Brand(PlainButton):
     """Logo and name; pressing it opens the program's menu."""
 
@@ -178,7 +160,7 @@ class _Brand(PlainButton):
         look = theme()
         painter = QPainter(self)
         if self.underMouse() or self.hasFocus() or self._menu.isVisible():
-            fill = _over_red(36) if self.on_red else look.color("hover")
+            fill = over_red(36) if self.on_red else look.color("hover")
             draw_box(painter, QRectF(8, 6, 176, 32), fill=fill)
         ratio = self.devicePixelRatioF()
         painter.drawPixmap(16, 12, logo_pixmap(size=20, ratio=ratio, white=self.on_red))
@@ -188,84 +170,6 @@ class _Brand(PlainButton):
             arrow = "on_accent" if self.on_red else "muted"
             draw_icon(painter, "chevron-down", arrow, x=164, y=16, size=12)
         painter.end()
-
-
-class _Chooser(PlainButton):
-    """The chooser of connections: the dot of the environment, the name, and a menu of all of them.
-
-    A button and no combo box, because Qt gives a combo box its present choice as accessible name.
-    """
-
-    chosen = Signal(str)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.on_red = False
-        self._dot = DOTS[Environment.DEVELOPMENT]
-        self._connections: Sequence[tuple[str, str, Environment, str]] = ()
-        self._current = ""
-        self._menu = QMenu(self)
-        self._menu.setAccessibleName("Connection")
-        self.setAccessibleName("Connection")
-        self.setFixedSize(212, 28)
-        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        ask_for_ring(self, "button")
-        self.clicked.connect(self._open)
-        repaint_on_change(self)
-
-    def show_connections(
-        self, connections: Sequence[tuple[str, str, Environment, str]], current: str
-    ) -> None:
-        self._connections, self._current = connections, current
-        for key, name, environment, dot in connections:
-            if key == current:
-                self._dot = dot or DOTS[environment]
-                self.setText(name)
-                self.setAccessibleDescription(name)
-                self.setToolTip(name)
-        self.update()
-
-    def _open(self) -> None:
-        self._menu.clear()
-        for key, name, environment, dot in self._connections:
-            action = self._menu.addAction(_dot_icon(dot or DOTS[environment]), name)
-            action.setCheckable(True)
-            action.setChecked(key == self._current)
-            action.setToolTip(environment.value)
-            action.triggered.connect(lambda _checked=False, key=key: self.chosen.emit(key))
-        self._menu.setMinimumWidth(self.width())
-        self._menu.popup(self.mapToGlobal(self.rect().bottomLeft()))
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self._open()
-        else:
-            super().keyPressEvent(event)
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        look = theme()
-        painter = QPainter(self)
-        rect = QRectF(self.rect())
-        _draw_field(painter, rect, on_red=self.on_red, hovered=self.underMouse(), ground="raised")
-        dot = _over_red(255) if self.on_red else look.color(self._dot)
-        draw_box(painter, QRectF(8, 10, 8, 8), fill=dot, radius=4)
-        ink = look.color("on_accent" if self.on_red else "text")
-        room = rect.width() - 52
-        name = look.metrics("body").elidedText(self.text(), Qt.TextElideMode.ElideMiddle, room)
-        draw_text(painter, name, role="body", color=ink, x=24, top=0, height=rect.height())
-        arrow = ink if self.on_red else look.color("muted")
-        draw_icon(painter, "chevron-down", arrow, x=rect.width() - 23, y=7)
-        painter.end()
-
-
-def _dot_icon(token: str) -> QIcon:
-    picture = QPixmap(16, 16)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    draw_box(painter, QRectF(4, 4, 8, 8), fill=theme().color(token), radius=4)
-    painter.end()
-    return QIcon(picture)
 
 
 class _PaletteButton(PlainButton):
@@ -289,7 +193,7 @@ class _PaletteButton(PlainButton):
         look = theme()
         painter = QPainter(self)
         rect = QRectF(self.rect())
-        _draw_field(painter, rect, on_red=self.on_red, hovered=self.underMouse(), ground="surface")
+        draw_field(painter, rect, on_red=self.on_red, hovered=self.underMouse(), ground="surface")
         ink = look.color("on_accent" if self.on_red else "muted")
         draw_icon(painter, "search", ink, x=9, y=7)
         width = text_width("key", "Ctrl+K") + 10
@@ -340,7 +244,7 @@ class _BarButton(PlainButton):
         painter = QPainter(self)
         rect = QRectF(self.rect())
         if self.on_red:
-            draw_box(painter, rect, fill=_over_red(30 if self.underMouse() else 0), border=_over_red(140))
+            draw_box(painter, rect, fill=over_red(30 if self.underMouse() else 0), border=over_red(140))
         else:
             fill = "selection" if self.isDown() else "hover" if self.underMouse() else "raised"
             draw_box(painter, rect, fill=look.color(fill), border=look.color("border_strong"))

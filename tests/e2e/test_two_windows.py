@@ -64,17 +64,22 @@ def test_two_windows_on_two_connections_at_once(tmp_path: Path, bus: Bus) -> Non
                 other.find("The local stack belongs to another window", within_s=10)
                 close(other_process)
             assert window.find("Connected")
+            window.find("Connection", "push button").press()
+            window.find("Billing", "list item").press()
+            wait_until(lambda: _clients(second) >= 1 and not _clients(first), 10, "the other connection")
+            window.find("Connected", within_s=10)
             close(process)
         assert not processes_of(home)
 
 
-def test_the_menu_opens_another_window(tmp_path: Path, bus: Bus) -> None:
+def test_a_command_opens_another_window(tmp_path: Path, bus: Bus) -> None:
     home = tmp_path / "home"
     with console(home) as process:
         window = bus.application(process.pid)
-        window.find("Start local stack", "push button", within_s=20)  # the menu is filled by then
-        window.find("Menu", "push button").press()
-        window.find("New window", within_s=5).press()
+        window.find("Start local stack", "push button", within_s=20)  # the commands are there by then
+        window.find("Search or run a command", "push button").press()
+        window.find("Command", "text").set_text("New window")
+        window.find("New window", "list item", within_s=5).press()
         pid = _another(home, process.pid)
         other = bus.application(pid)
         other.find("Pages", "list", within_s=20)
