@@ -26,7 +26,7 @@ from console.schedules.connect_errors import connect_errors
 from console.schedules.database_errors import database_errors
 from console.schedules.database_rights import why_no_changes
 from console.schedules.django_setup import database_settings, sqlite_file
-from console.schedules.line_guard import line_ends_after
+from console.schedules.line_guard import line_bounded
 from console.schedules.model import (
     Clocked,
     Crontab,
@@ -56,8 +56,6 @@ _NOW = {
     "mysql": "SELECT UTC_TIMESTAMP(6)",
 }
 _numbers = itertools.count(1)
-CALL_S = 15.0
-"""How long one call may take in all; shorter than the lane's patience, longer than one statement."""
 
 
 class DjangoSchedules:
@@ -81,7 +79,7 @@ class DjangoSchedules:
             self._opened = seen
         try:
             self._connect()
-            with line_ends_after(CALL_S, connection.connection), database_errors(self._database):
+            with line_bounded(connection.connection), database_errors(self._database):
                 yield
         except ConsoleError:
             self._hang_up()

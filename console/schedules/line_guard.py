@@ -15,9 +15,12 @@ from typing import Any
 
 from console.core.errors import Cause, ConsoleError
 
+CALL_S = 15.0
+"""How long one call may take in all: longer than one statement, shorter than the lane's patience."""
+
 
 @contextmanager
-def line_ends_after(seconds: float, connection: Any) -> Iterator[None]:
+def line_bounded(connection: Any) -> Iterator[None]:
     """End the line of a driver's `connection` when the block takes longer; then raise `ConsoleError`."""
     number = _socket_number(connection)
     if number is None:
@@ -26,7 +29,7 @@ def line_ends_after(seconds: float, connection: Any) -> Iterator[None]:
     # A duplicate: it stays ours whatever the driver closes meanwhile.
     with socket.socket(fileno=os.dup(number)) as line:
         ended = threading.Event()
-        timer = threading.Timer(seconds, _end, (line, ended))
+        timer = threading.Timer(CALL_S, _end, (line, ended))
         timer.daemon = True
         timer.start()
         try:
@@ -35,7 +38,7 @@ def line_ends_after(seconds: float, connection: Any) -> Iterator[None]:
             if ended.is_set():
                 raise ConsoleError(
                     "The schedules database does not answer in time",
-                    detail=f"The line was open and silent for {seconds:g} s.",
+                    detail=f"The line was open and silent for {CALL_S:g} s.",
                     remedy="The server is overloaded, or the network has dropped the line without a word.",
                     cause=Cause.TIMEOUT,
                     retryable=True,
