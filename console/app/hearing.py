@@ -6,7 +6,7 @@ from datetime import datetime
 
 from console.core.connection import LinkState
 from console.overview.model import QueuesSeen, SchedulesSeen, WorkersSeen
-from console.queues.model import QueuesSnapshot
+from console.queues.model import Alert, QueuesSnapshot
 from console.schedules.service import ScheduleSnapshot
 from console.stack.model import StackSnapshot, StackState
 from console.workers.model import WorkersSnapshot, WorkerState
@@ -35,7 +35,9 @@ def workers_seen(snapshot: WorkersSnapshot, now: datetime) -> WorkersSeen:
 
 def queues_seen(snapshot: QueuesSnapshot) -> QueuesSeen:
     """The depths as the overview counts them."""
-    without = tuple((row.name, row.ready) for row in snapshot.rows if row.ready and row.consumers == 0)
+    without = tuple(
+        (row.name, row.ready) for row in snapshot.rows if row.ready and row.alert is Alert.NO_CONSUMER
+    )
     oldest = max(
         ((row.oldest.seconds, row.name) for row in snapshot.rows if row.oldest is not None),
         default=(None, None),

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from console.queues.model import Alert, Growth, Head, HeadWatch, QueueRow, is_task_exchange, is_task_queue
+from console.app.hearing import queues_seen
+from console.queues.model import (
+    Alert,
+    Growth,
+    Head,
+    HeadWatch,
+    QueueRow,
+    QueuesSnapshot,
+    is_task_exchange,
+    is_task_queue,
+)
 
 
 def row(*, ready: int | None, consumers: int | None, growth: float | None = None) -> QueueRow:
@@ -79,3 +89,18 @@ def test_only_exchanges_of_tasks_are_read() -> None:
     assert [
         n for n in ("celery", "celeryev", "celery.pidbox", "reply.celery.pidbox") if is_task_exchange(n)
     ] == ["celery"]
+
+
+@pytest.mark.parametrize(
+    ("name", "alert"),
+    [
+        ("mail", Alert.NO_CONSUMER),
+        ("celery_delayed_27", Alert.DELAYED),
+        ("celery_delayed", Alert.NO_CONSUMER),
+    ],
+)
+def test_a_queue_of_delayed_tasks_needs_no_consumer(name: str, alert: Alert) -> None:
+    row = QueueRow(name, 3, 0, False, 0, None, None, None, None)
+    assert row.alert is alert
+    seen = queues_seen(QueuesSnapshot((row,), None, None, stale=False))
+    assert seen.without_consumer == (() if alert is Alert.DELAYED else ((name, 3),))
