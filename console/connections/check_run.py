@@ -55,6 +55,12 @@ class CheckRuns:
     def shown(self, connection_id: str) -> CheckShown | None:
         return self._shown.get(connection_id)
 
+    def saved(self, connection_id: str, tested: Draft, now: Draft) -> None:
+        """What was tested is what was saved: the secrets in it are kept now, and no change since."""
+        shown = self._shown.get(connection_id)
+        if shown is not None and shown.of == tested:
+            self._put(connection_id, replace(shown, of=now))
+
     def forget(self, connection_id: str) -> None:
         """The connection is gone, and so is what its test said."""
         self.stop(connection_id)

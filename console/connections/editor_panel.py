@@ -105,11 +105,11 @@ class EditorPanel(Panel):
         self._local_facts = KeyValueGrid(key_width=130)
         self._hint = EmptyState("plug", "")
         self._hint.action_clicked.connect(self.new_wanted)
-        self._import = Button("Import…", small=True)
+        self._import = Button("Import…")
         self._import.clicked.connect(self.import_wanted)
         column.addWidget(self._local_words)
         column.addWidget(self._local_facts)
-        column.addWidget(self._hint, 1)
+        column.addWidget(self._hint)
         column.addWidget(self._import, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addStretch(1)
         return whole
@@ -184,7 +184,7 @@ class EditorPanel(Panel):
         address = self._view_model.local_address()
         self._local_facts.set_pairs(
             [
-                ("Broker", address.shown if address is not None else "not running", "mono"),
+                ("Broker", address.shown, "mono") if address is not None else ("Broker", "not running"),
                 ("Schedules database", "SQLite, bundled project"),
                 ("What may be done", "Everything"),
             ]

@@ -44,6 +44,9 @@ class ImportDialog(ConsoleDialog):
         self.body.addWidget(self._stack)
         self._go = self.add_button("Import", kind="primary", role="accept")
         self.finished.connect(lambda _result: self._end())
+        if self.cancel_button is not None:
+            self.cancel_button.clicked.disconnect()
+            self.cancel_button.clicked.connect(self._cancel)
         self._way = "file"
         self.set_first_focus(self._file)
         self._show_way("file")
@@ -154,8 +157,6 @@ class ImportDialog(ConsoleDialog):
         return (self._file_plan if self._way == "file" else self._clipboard_plan).chosen
 
     def _enable(self) -> None:
-        if not hasattr(self, "_go"):
-            return
         if self._way == "project":
             words = "Fill in" if self._project.draft is not None else "Read"
             ready, reason = self._project.ready, "Choose the project's folder first"
@@ -182,12 +183,12 @@ class ImportDialog(ConsoleDialog):
             self._view_model.import_plan(self._plan())
         super().accept()
 
-    def reject(self) -> None:
+    def _cancel(self) -> None:
+        """The button stops what runs before it closes; leaving the page does both."""
         if self._project.busy:
             self._project.stop()
-            self._enable()
-            return
-        super().reject()
+        else:
+            self.reject()
 
     def _end(self) -> None:
         self._broker = None

@@ -282,6 +282,7 @@ class ConnectionsViewModel(QObject):
             del self._desk[connection.id]
         elif now is not None:  # typed on while it was being saved
             self._desk[connection.id] = now.saved(connection)
+        self._checks.saved(connection.id, editing.draft, editing_of(connection).draft)
         self._look_for_kept(connection.id)
         self._tell()
         return f"Saved {connection.name}"

@@ -14,20 +14,25 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QFileDialog, QWidget
 from pytestqt.qtbot import QtBot
 
+from console.app.checker import make_checker
+from console.broker.address import BrokerAddress
 from console.broker.tunnel_errors import UnknownHostKey
 from console.connections.check_model import CheckStep, StepState
 from console.connections.export_dialog import ExportDialog
-from console.connections.model import Colour, KeyringState, Purpose, SecretQuestion
+from console.connections.model import Colour, Connection, KeyringState, Purpose, SecretQuestion
 from console.connections.secret_dialog import AskForSecret, ask_unsaved
 from console.core.connection import Environment
 from console.core.errors import ConsoleError
+from console.core.home import Home
 from console.core.redaction import Secret
 from console.widgets.badge import Badge
 from console.widgets.banner import Banner
 from console.widgets.data_table import DataTable
 from console.widgets.fields import CheckBox
+from console.widgets.label import Text
 from console.widgets.spinner import Spinner
 from tests.gui.connections.world import PRODUCTION, STAGING, World
+from tests.valkey import ValkeyServer
 
 PASSED, RUNNING, FAILED, WAITING = (
     StepState.PASSED,
@@ -101,6 +106,7 @@ async def test_a_test_runs_step_by_step_and_says_what_to_do(qtbot: QtBot, tmp_pa
         world.secrets.kept["staging"] = "kept-secret"
         await world.choose_row("staging")
         world.type_into("User", "other")
+        world.type_into("Password", "typed-secret")
         running = CheckStep("acl", "Permissions", RUNNING)
         failed = CheckStep(
             "acl", "Permissions", FAILED, "14 of 16 allowed", 1.2, REFUSED, "ACL SETUSER other +lrange"
@@ -113,7 +119,7 @@ async def test_a_test_runs_step_by_step_and_says_what_to_do(qtbot: QtBot, tmp_pa
         connection, secrets = world.checker.asked[0]
         assert connection.broker is not None
         assert connection.broker.username == "other"
-        assert secrets.get(Purpose.BROKER) == Secret("kept-secret")
+        assert secrets.get(Purpose.BROKER) == Secret("typed-secret")
         world.checker.go_on.set()
         await world.until(lambda: "1 of 2 passed" in badges(world))
         assert world.says("14 of 16 allowed")
@@ -126,7 +132,12 @@ async def test_a_test_runs_step_by_step_and_says_what_to_do(qtbot: QtBot, tmp_pa
         assert world.notices.notices[-1].text == "Test of Shop staging: 1 of 2 passed"
         world.type_into("User", "another")
         assert world.says("Changed since")
+        world.type_into("User", "other")
+        assert not world.says("Changed since")
         assert world.file.read()[0].broker == STAGING.broker
+        world.button("Save").click()
+        await world.until(lambda: not world.states())
+        assert not world.says("Changed since")
 
 
 async def test_a_test_is_stopped_and_begun_anew(qtbot: QtBot, tmp_path: Path) -> None:
@@ -377,3 +388,22 @@ async def test_closing_asks_about_what_is_not_saved(qtbot: QtBot, tmp_path: Path
         assert "Shop <b>" in world.dialog().accessibleDescription()
         world.dialog().reject()
         assert await asking is False
+
+
+async def test_a_real_broker_is_tested_from_the_page(
+    qtbot: QtBot, tmp_path: Path, broker: ValkeyServer
+) -> None:
+    home = Home(tmp_path / "home")
+    address = BrokerAddress("127.0.0.1", broker.port)
+    mine = Connection("mine", "Mine", Environment.DEVELOPMENT, address)
+    async with World(tmp_path, mine, checker=make_checker(home)) as world:
+        await world.choose_row("mine")
+        world.page._test.click()
+        await world.until(lambda: any("passed" in words for words in badges(world)))
+        assert world.says("The test only reads")
+        assert any(one.text() == "Login" for one in world._shown(Text))
+        world.type_into("Port", "1")
+        world.page._test.click()
+        await world.until(lambda: bool(world.view_model.check) and not world.view_model.check_is_old)
+        await world.until(lambda: any("passed" in words for words in badges(world)))
+        assert any("0 of" in words or "1 of" in words for words in badges(world))

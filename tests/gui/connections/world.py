@@ -19,6 +19,7 @@ from console.broker.address import BrokerAddress
 from console.broker.database import DatabaseAddress, DatabaseKind
 from console.broker.tls import TlsOptions
 from console.connections.check_model import CheckStep
+from console.connections.check_run import ConnectionChecker
 from console.connections.gateway import ConnectionsFile, SecretStore
 from console.connections.model import Connection, Purpose, Secrets
 from console.connections.page import ConnectionsPage
@@ -131,6 +132,7 @@ class World:
         *connections: Connection,
         store: SecretStore | None = None,
         file_text: str | None = None,
+        checker: ConnectionChecker | None = None,
     ) -> None:
         self.home = Home(folder / "home")
         self.home.prepare()
@@ -159,7 +161,7 @@ class World:
         self.view_model = ConnectionsViewModel(
             self.service,
             self.runner,
-            checker=self.checker,
+            checker=checker if checker is not None else self.checker,
             notices=self.notices,
             clock=self.clock,
             known_hosts_file=self.home.known_hosts_file,
