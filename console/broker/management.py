@@ -67,9 +67,14 @@ def management_url(address: BrokerAddress) -> str:
 
 
 def management_endpoint(address: BrokerAddress) -> Endpoint:
-    """What is connected to for the API; a tunnel leads there too. Raises `ConsoleError`: not a URL."""
+    """What is connected to for the API; a tunnel leads there too. Raises `ConsoleError`: not a URL.
+
+    A URL that a person gave without a port means the web's own, as everywhere.
+    """
+    if not address.management_url:
+        return address.host, TLS_PORT if address.tls else PORT
     parts = _parts(address)
-    return parts.hostname or "", parts.port or (TLS_PORT if parts.scheme == "https" else PORT)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 class ManagementApi:

@@ -264,8 +264,9 @@ def test_where_the_api_is() -> None:
     plain = BrokerAddress("rabbit.example", 5672)
     assert management_url(plain) == "http://rabbit.example:15672"
     assert management_url(replace(plain, host="fd00::1", tls=TlsOptions())) == "https://[fd00::1]:15671"
+    assert management_endpoint(replace(plain, host="Rabbit.Example")) == ("Rabbit.Example", 15672)
     other = replace(plain, management_url="https://user:secret@admin.example/rabbit/")
-    assert management_endpoint(other) == ("admin.example", 15671)
+    assert management_endpoint(other) == ("admin.example", 443)
     for wrong in ("ftp://x", "http://", "http://x:99999", "rabbit"):
         with pytest.raises(ConsoleError) as raised:
             management_endpoint(replace(plain, management_url=wrong))
