@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from console.schedules.gateway import open_tables
 from console.schedules.model import NextState
 from console.schedules.service import SETTLE_S
 from console.schedules.timetable import next_run
-from tests.contract.schedules.databases import ROOT, Database
+from tests.contract.schedules.databases import ROOT, Database, environment_for
 from tests.valkey import ValkeyServer
 
 TASK = "bundled_project.shop.tasks.flush_counters"
@@ -28,14 +27,8 @@ TASK = "bundled_project.shop.tasks.flush_counters"
 @contextmanager
 def beat(database: Database, broker: ValkeyServer, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`celery -A bundled_project beat`, as the local stack runs it; ended at the end."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": database.url,
-        "CELERY_BROKER_URL": broker.url,
-        "BUNDLED_PROJECT_DATA": str(folder),
-        "CELERY_TIMEZONE": "UTC",
-    }
-    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    environment = environment_for(database.url, folder)
+    environment |= {"CELERY_BROKER_URL": broker.url, "CELERY_TIMEZONE": "UTC"}
     with (folder / "beat.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "bundled_project", "beat", "-l", "INFO", "--pidfile="],
@@ -76,23 +69,29 @@ class Messages:
             time.sleep(0.05)
 
 
+@pytest.fixture(params=["sqlite", "mysql"])
+def store(request: pytest.FixtureRequest) -> Database:
+    found: Database = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.mark.timeout(120)
-def test_beat_obeys_and_nothing_is_caught_up(sqlite: Database, broker: ValkeyServer, tmp_path: Path) -> None:
-    ticking = sqlite.task("ticking", TASK, interval_id=sqlite.interval(1))
+def test_beat_obeys_and_nothing_is_caught_up(store: Database, broker: ValkeyServer, tmp_path: Path) -> None:
+    ticking = store.task("ticking", TASK, interval_id=store.interval(1))
     # An hourly row that was due minutes ago and has been off for a day.
     minute = (datetime.now(UTC) - timedelta(minutes=10)).minute
     yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat(" ")
-    hourly = sqlite.task(
+    hourly = store.task(
         "hourly",
         TASK,
-        crontab_id=sqlite.crontab(str(minute), "*"),
+        crontab_id=store.crontab(str(minute), "*"),
         enabled=False,
         date_changed=yesterday,
         start_time=yesterday,
     )
-    tables = open_tables(parse_database_url(sqlite.url))
+    tables = open_tables(parse_database_url(store.url))
     messages = Messages(broker, tmp_path / "beat.log")
-    with beat(sqlite, broker, tmp_path):
+    with beat(store, broker, tmp_path):
         messages.until(lambda: messages.count("ticking") >= 2, within_s=30)
 
         # What is shown as the next run is when beat runs it (its own table, its own second).
