@@ -24,6 +24,7 @@ import redis
 from console.broker.acl import mend
 from console.broker.address import BrokerAddress, BrokerKind, Endpoint, endpoint_text
 from console.broker.errors import broker_errors, redis_error, refused_login
+from console.broker.management import ManagementApi
 from console.broker.needs import REDIS_NEEDS, Need
 from console.broker.redis_client import make_redis_client
 from console.broker.rights import Probed, probe_rabbitmq, probe_redis, redis_rights
@@ -299,9 +300,21 @@ class BrokerCheck:
     def version(self) -> Found:
         with self._told():
             if not self.address.kind.is_redis:
-                name = self._server.get("product", "AMQP broker")
-                return Found(f"{name} {self._server.get('version', '')}".strip())
+                return self._rabbitmq_version()
             return redis_version(redis_facts(self._client_now()), self.address)
+
+    def _rabbitmq_version(self) -> Found:
+        name = self._server.get("product", "AMQP broker")
+        says = f"{name} {self._server.get('version', '')}".strip()
+        api = ManagementApi(self.address)
+        try:
+            nodes = api.get("/api/nodes?columns=name,mem_alarm,disk_free_alarm")
+        except ConsoleError as error:
+            known = error.cause is Cause.NOT_PERMITTED
+            return Found(f"{says}, management API {'not for this user' if known else 'not reachable'}")
+        finally:
+            api.close()
+        return rabbitmq_alarms(nodes, f"{says}, management API answers")
 
     def workers(self) -> Found:
         answers = ask_workers(self._app_now(), self.address, "ping", {}, timeout_s=ASK_S)
@@ -358,7 +371,10 @@ def redis_permissions(probed: Probed, address: BrokerAddress, mode: Mode) -> Fou
     refused = [one for one in probed.refused if one.need in wanted]
     names = list(dict.fromkeys(need.command for need in wanted))
     missing = list(dict.fromkeys(one.need.command for one in refused))
-    says = f"{len(names) - len(missing)} of {len(names)} commands allowed"
+    unknown = {need.command for need in wanted if need not in probed.known} - set(missing)
+    says = f"{len(names) - len(missing) - len(unknown)} of {len(names)} commands allowed"
+    if unknown:
+        says += f", {len(unknown)} cannot be asked about"
     if not refused:
         return Found(says)
     if probed.replica and all(one.replica for one in refused):
@@ -453,6 +469,22 @@ def redis_version(facts: RedisFacts, address: BrokerAddress) -> Found:
         )
         return Found(f"{says}, {facts.policy}", StepState.WARNING, error)
     return Found(says)
+
+
+def rabbitmq_alarms(nodes: object, says: str) -> Found:
+    """A warning when a node keeps publishers waiting; `nodes` is what the management API answered."""
+    known = [node for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
+    words = {"mem_alarm": "memory", "disk_free_alarm": "disk space"}
+    short = [what for key, what in words.items() if any(node.get(key) is True for node in known)]
+    if not short:
+        return Found(says)
+    error = ConsoleError(
+        "RabbitMQ keeps everybody who sends waiting",
+        detail=f"An alarm is on: too little {_listed(short)}.",
+        remedy="Its administrator must give it more, or empty queues.",
+        cause=Cause.NO_SPACE,
+    )
+    return Found(f"{says}, alarm: {_listed(short)}", StepState.WARNING, error)
 
 
 def check_results(address: BrokerAddress) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from console.broker.address import BrokerAddress
 from console.broker.tls import TlsOptions
 from console.broker.url import parse_broker_url
-from console.connections.check_model import StepState, all_passed
+from console.connections.check_model import CheckStep, StepState, all_passed
 from console.core.errors import Cause
 from console.core.redaction import Secret
 from tests.certificates import Certificates
@@ -43,6 +44,30 @@ async def test_a_healthy_broker_passes_in_words(address: BrokerAddress, check: C
     assert steps["permissions"].says == "events, asking workers and sending tasks are allowed"
     assert steps["version"].says.startswith("RabbitMQ 3.")
     assert steps["workers"].says == "none answered"
+
+
+async def test_the_management_api_tells_of_alarms(
+    rabbitmq: RabbitServer, address: BrokerAddress, check: Check
+) -> None:
+    async def version() -> CheckStep:
+        return (await check(connection_to(address)))["version"]
+
+    elsewhere = await version()
+    assert elsewhere.says.endswith(", management API not reachable")
+    address = replace(address, management_url=rabbitmq.management_url)
+    assert (await version()).says.endswith(", management API answers")
+    rabbitmq.control("set_vm_memory_high_watermark", "0.000001")
+    try:
+        deadline_s = time.monotonic() + 20
+        while (low := await version()).state is not StepState.WARNING:
+            assert time.monotonic() < deadline_s, low
+    finally:
+        rabbitmq.control("set_vm_memory_high_watermark", "0.6")
+    assert low.says.endswith(", alarm: memory")
+    rabbitmq.add_user("plain", "pass-word", vhost=address.vhost)
+    plain = replace(address, username="plain", password=Secret("pass-word"))
+    steps = await check(connection_to(plain))
+    assert steps["version"].says.endswith(", management API not for this user")
 
 
 async def test_it_leaves_nothing_behind(

@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import psutil
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from console.app.checker import make_checker
 from console.broker.acl import AclKind, redis_acl_command
@@ -26,7 +29,7 @@ from console.core.connection import Mode
 from console.core.errors import Cause
 from console.core.home import Home
 from console.core.redaction import Secret
-from tests.certificates import Certificates
+from tests.certificates import Certificates, Pair
 from tests.integration.check.conftest import Check, connection_to
 from tests.proxy import Proxy
 from tests.valkey import ServerTls, ValkeyServer, free_port, valkey_server
@@ -286,10 +289,32 @@ async def test_tls_certificates_each_in_their_own_words(
         assert (await says(ca_file=ca_file)).says == "The server's certificate has expired"
         server.renew_certificate(certificates.issue("own", self_signed=True))
         assert (await says(ca_file=ca_file)).says == "The server's certificate is self-signed"
+        server.renew_certificate(_from_tomorrow(certificates))
+        assert (await says(ca_file=ca_file)).says == "The server's certificate is not valid yet"
         # TLS given to a plain client: the port says nothing that Redis would.
         plain = replace(_tls(server), tls=None, timeout_s=1.0)
         steps = await check(connection_to(plain))
         assert steps["login"].state is StepState.FAILED
+
+
+def _from_tomorrow(certificates: Certificates) -> Pair:
+    """A certificate of the tests' authority that is not valid before tomorrow."""
+    pair = certificates.issue("tomorrow")
+    before = x509.load_pem_x509_certificate(pair.cert_file.read_bytes())
+    starts = datetime.now(UTC) + timedelta(days=1)
+    builder = x509.CertificateBuilder(
+        before.issuer,
+        before.subject,
+        before.public_key(),
+        before.serial_number,
+        starts,
+        starts + timedelta(days=30),
+        list(before.extensions),
+    )
+    authority = certificates._authority
+    after = builder.sign(authority.key, hashes.SHA256())
+    pair.cert_file.write_bytes(after.public_bytes(serialization.Encoding.PEM))
+    return pair
 
 
 async def test_a_plain_port_given_tls(broker: ValkeyServer, check: Check) -> None:

@@ -79,3 +79,9 @@ def test_what_a_mode_does_not_use_need_not_be_allowed() -> None:
     assert blind.state is StepState.FAILED
     assert blind.error is not None
     assert "events" in blind.error.detail
+
+
+def test_what_could_not_be_asked_about_is_not_said_to_be_allowed() -> None:
+    known = frozenset(need for need in REDIS_NEEDS if not need.changes)
+    found = redis_permissions(Probed(known, (), ("celery",)), ADDRESS, Mode.FULL)
+    assert found.says == "9 of 17 commands allowed, 8 cannot be asked about"
