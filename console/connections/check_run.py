@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from console.connections.check_model import CheckStep, StepState
-from console.connections.draft import Draft
+from console.connections.draft_fields import Draft
 from console.connections.model import Connection, Purpose, Secrets
 
 

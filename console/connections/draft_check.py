@@ -16,6 +16,12 @@ from console.broker.tls import TlsOptions
 from console.broker.tunnel_settings import TunnelSettings
 from console.broker.url import check_host, parse_broker_url
 from console.connections.draft import (
+    schedules_url_error,
+    split_names,
+    split_queues,
+    url_error,
+)
+from console.connections.draft_fields import (
     SECRET_FIELDS,
     Draft,
     ResultsChoice,
@@ -23,10 +29,6 @@ from console.connections.draft import (
     TunnelChoice,
     TunnelLogin,
     Typed,
-    schedules_url_error,
-    split_names,
-    split_queues,
-    url_error,
 )
 from console.connections.file_format import LONGEST_TIMEOUT_S
 from console.connections.model import Connection, Purpose, ResultBackend, Secrets, wanted_secrets

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from console.connections.draft import Draft, Value, changed_fields, draft_of, left, typed
+from console.connections.draft import changed_fields, draft_of, left, typed
 from console.connections.draft_check import Checked, check_draft
+from console.connections.draft_fields import Draft, Value
 from console.connections.model import Connection
 
 

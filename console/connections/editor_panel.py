@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from console.connections.draft import SECRET_FIELDS
 from console.connections.draft_check import TABS, tab_of
+from console.connections.draft_fields import SECRET_FIELDS
 from console.connections.form_panel import Form
 from console.connections.rights_panel import RightsTab
 from console.connections.tabs_panel import BrokerTab, MoreTab, SchedulesTab, TlsTab, TunnelTab

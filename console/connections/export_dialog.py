@@ -87,5 +87,5 @@ class ExportDialog(ConsoleDialog):
 
     def export_to(self, path: str) -> None:
         """Write what is chosen."""
-        self._view_model.export(self._chosen, Path(path))
+        self._view_model.exchange.export(self._chosen, Path(path))
         super().accept()

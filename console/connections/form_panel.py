@@ -13,7 +13,7 @@ from functools import partial
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from console.connections.draft import Draft, Typed, Value
+from console.connections.draft_fields import Draft, Typed, Value
 from console.widgets.entry_fields import EntryField, PathField, SecretField
 from console.widgets.fields import CheckBox, Field, Select
 from console.widgets.label import Glyph, Text

@@ -104,7 +104,7 @@ class ImportDialog(ConsoleDialog):
 
         async def read() -> None:
             try:
-                plan = await self._view_model.plan_file(path)
+                plan = await self._view_model.exchange.plan_file(path)
             except ConsoleError as error:
                 self._file_plan.hide()
                 self._file_plan.show_plan(ImportPlan(()))
@@ -143,7 +143,7 @@ class ImportDialog(ConsoleDialog):
 
     def _plan_clipboard(self, text: str) -> None:
         try:
-            plan = self._view_model.plan(text)
+            plan = self._view_model.exchange.plan(text)
         except ConsoleError as error:
             self._clipboard_says.set_text(f"{error.title}. {error.detail}".strip())
             self._clipboard_says.set_tone("error")
@@ -180,7 +180,7 @@ class ImportDialog(ConsoleDialog):
         elif self._way == "clipboard" and self._broker is not None:
             self._view_model.new_from_url(self._broker)
         else:
-            self._view_model.import_plan(self._plan())
+            self._view_model.exchange.import_plan(self._plan())
         super().accept()
 
     def _cancel(self) -> None:

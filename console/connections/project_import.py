@@ -13,7 +13,8 @@ from pathlib import Path
 
 from console.broker.database import parse_database_url
 from console.broker.url import parse_broker_url
-from console.connections.draft import Draft, ResultsChoice, Typed, with_broker, with_database
+from console.connections.draft import with_broker, with_database
+from console.connections.draft_fields import Draft, ResultsChoice, Typed
 from console.connections.project import DJANGO_RESULTS, Candidate, ProjectSettings, ProjectUrl
 from console.connections.project_gateway import read_env_file, read_project, require_candidates
 from console.connections.project_search import find_env_files, find_interpreters

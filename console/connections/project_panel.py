@@ -8,7 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from console.connections.draft import Draft
+from console.connections.draft_fields import Draft
 from console.connections.form_panel import row
 from console.connections.project_import import ProjectFound
 from console.connections.view_model import ConnectionsViewModel
@@ -104,7 +104,7 @@ class ProjectPanel(QWidget):
 
         async def read() -> None:
             try:
-                self.draft, notes = await self._view_model.read_project(
+                self.draft, notes = await self._view_model.exchange.read_project(
                     found.folder,
                     interpreter,
                     candidate,
@@ -131,7 +131,7 @@ class ProjectPanel(QWidget):
 
         async def look() -> None:
             try:
-                found = await self._view_model.look_at_project(folder)
+                found = await self._view_model.exchange.look_at_project(folder)
             except ConsoleError as error:
                 self._choices.hide()
                 self._say(str(error), tone="error")

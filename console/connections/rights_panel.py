@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout
 
 from console.broker.acl import AclKind, rabbitmq_permissions, redis_acl
 from console.broker.address import BrokerKind
-from console.connections.draft import Draft
+from console.connections.draft_fields import Draft
 from console.connections.form_panel import TabPage
 from console.core.errors import ConsoleError
 from console.widgets.button import Button
@@ -14,7 +14,7 @@ from console.widgets.fields import TextArea
 from console.widgets.label import Text
 
 _WORDS = {
-    AclKind.READ_ONLY: ("A user who reads", "Sees all that the pages show, and can change nothing."),
+    AclKind.READ_ONLY: ("A user who reads", "Sees what the pages show, changes nothing."),
     AclKind.OPERATE: (
         "A user who operates",
         "Asks and tells workers and sends tasks as well.",
@@ -41,7 +41,7 @@ class RightsTab(TabPage):
             head.addWidget(button)
             self.rows.addSpacing(2)
             self.rows.addLayout(head)
-            area = TextArea(name=f"Rules of {title[0].lower()}{title[1:]}", rows=4)
+            area = TextArea(name=f"Rules of {title[0].lower()}{title[1:]}", rows=5)
             area.setReadOnly(True)
             self.rows.addWidget(area)
             button.clicked.connect(lambda _checked=False, area=area: _copy(area.toPlainText()))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from console.broker.address import BrokerKind
-from console.connections.draft import Draft, ResultsChoice, SchedulesChoice, TunnelChoice, TunnelLogin
+from console.connections.draft_fields import Draft, ResultsChoice, SchedulesChoice, TunnelChoice, TunnelLogin
 from console.connections.form_panel import Form, RowNote, TabPage, below_label, row
 from console.connections.model import Colour
 from console.core.connection import Environment, Mode

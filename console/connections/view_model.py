@@ -7,7 +7,7 @@ it is saved or cancelled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,15 +20,13 @@ from console.broker.tunnel_errors import UnknownHostKey
 from console.broker.tunnel_hosts import trust
 from console.connections.check_model import CheckStep, all_passed, summary
 from console.connections.check_run import CheckRuns, CheckShown, ConnectionChecker
-from console.connections.draft import Draft, Value, with_broker
+from console.connections.draft import with_broker
 from console.connections.draft_check import check_draft, shared_passphrases
+from console.connections.draft_fields import Draft, Value
 from console.connections.editing import Editing, editing_of, new_editing
-from console.connections.exchange import read_shared, write_shared
+from console.connections.import_export import Exchange
 from console.connections.model import Colour, Connection, Purpose, Secrets, new_connection_id
-from console.connections.project import Candidate
-from console.connections.project_import import ProjectFound, ProjectImport, draft_from_project
 from console.connections.service import ConnectionsService
-from console.connections.sharing import ImportPlan
 from console.core.clock import Clock
 from console.core.connection import Environment
 from console.core.errors import ConsoleError
@@ -90,7 +88,7 @@ class ConnectionsViewModel(QObject):
         self._keyring_asked = False
         self._kept: dict[str, frozenset[Purpose]] = {}
         self._checks = CheckRuns(checker, clock.now, self.check_changed.emit)
-        self._projects = ProjectImport()
+        self.exchange = Exchange(service, self._start)
         self._files = Lane("connection files", threads=1, timeout_s=10.0)
         self.ask_unsaved: Callable[[tuple[str, ...]], Awaitable[bool]] | None = None
         """Asks whether the named unsaved connections may be lost; None asks nobody."""
@@ -475,57 +473,6 @@ class ConnectionsViewModel(QObject):
         words = f"Test of {connection.name}: {summary(shown.steps)}"
         self._notices.post(level, words, key="connection-test")
 
-    # Import and export
-
-    async def look_at_project(self, folder: Path) -> ProjectFound:
-        return await self._projects.look(folder)
-
-    async def read_project(
-        self, folder: Path, interpreter: Path, candidate: Candidate, env_file: Path | None
-    ) -> tuple[Draft, tuple[str, ...]]:
-        """What the project says, as a draft, and what the person should know of it."""
-        settings = await self._projects.read(folder, interpreter, candidate, env_file)
-        return draft_from_project(settings, folder)
-
-    def plan(self, text: str) -> ImportPlan:
-        """What importing this text would do. Raises `ConsoleError`."""
-        return self._service.plan_import(text)
-
-    async def plan_file(self, path: Path) -> ImportPlan:
-        """What importing this file would do. Raises `ConsoleError`."""
-        return self.plan(await self._files.run(read_shared, path))
-
-    def import_plan(self, plan: ImportPlan) -> None:
-        """Do what was shown."""
-        names = ", ".join(one.connection.name for one in plan.changes)
-
-        async def run() -> str:
-            await self._service.import_connections(plan)
-            return f"Imported {names}"
-
-        self._start(
-            Operation(
-                name="Import connections",
-                target=names,
-                danger=Danger.SAFE,
-                run=run,
-                changes=CHANGES,
-                broker=False,
-            )
-        )
-
-    def export(self, ids: Collection[str], path: Path) -> None:
-        """Write the connections with these ids into a file, without any secret."""
-        names = ", ".join(one.name for one in self.connections if one.id in ids)
-
-        async def run() -> str:
-            await self._files.run(write_shared, path, self._service.export_text(ids))
-            return f"Exported to {path}"
-
-        self._start(
-            Operation(name="Export connections", target=names, danger=Danger.SAFE, run=run, broker=False)
-        )
-
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run what a dialog of the page waits for."""
         return self._tasks.start(work, name=name)
@@ -535,7 +482,7 @@ class ConnectionsViewModel(QObject):
 
     async def aclose(self) -> None:
         await self._tasks.aclose()
-        await self._projects.aclose()
+        await self.exchange.aclose()
         await self._files.aclose()
 
 

@@ -14,17 +14,9 @@ from console.broker.database import DatabaseAddress, DatabaseKind
 from console.broker.tls import TlsOptions
 from console.broker.tunnel_settings import TunnelSettings
 from console.broker.url import parse_broker_url
-from console.connections.draft import (
-    Draft,
-    SchedulesChoice,
-    TunnelChoice,
-    Typed,
-    changed_fields,
-    draft_of,
-    left,
-    typed,
-)
+from console.connections.draft import changed_fields, draft_of, left, typed
 from console.connections.draft_check import TABS, check_draft, tab_of
+from console.connections.draft_fields import Draft, SchedulesChoice, TunnelChoice, Typed
 from console.connections.model import (
     Colour,
     Connection,
