@@ -1,7 +1,7 @@
 """Connections over time: which exist, which is open, and what opening one takes.
 
 The session is made here and handed to whoever listens. Beside it stand the list (`store`), the secrets
-(`secrets`), the tunnels (`tunnels`) and the watching of the line (`life`).
+(`secrets`), what opening takes (`opening`, `tunnels`) and the watching of the line (`life`).
 """
 
 from __future__ import annotations
@@ -9,43 +9,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
 
 from console.broker.address import BrokerAddress, BrokerKind
-from console.broker.database import DatabaseAddress
-from console.broker.errors import LoginRefused
 from console.broker.session import Session
-from console.broker.stream import SentinelRefused
-from console.broker.tunnel_errors import PassphraseNeeded, UnknownHostKey
-from console.broker.tunnel_hosts import trust
+from console.broker.tunnel_errors import UnknownHostKey
 from console.connections import sharing
 from console.connections.gateway import ConnectionsFile, LastUsedFile, SecretStore
-from console.connections.life import LineWatch, is_final, pause_s
+from console.connections.life import LineWatch
 from console.connections.model import (
     Connection,
     KeyringState,
     Purpose,
-    SecretAnswer,
-    SecretQuestion,
     Secrets,
     keyring_entry,
     local_stack_connection,
     new_connection_id,
     wanted_secrets,
-    with_secrets,
     without_secrets,
 )
-from console.connections.secrets import PATIENCE_S, NotAnswered, SecretKeeper
+from console.connections.opening import LocalStack, Opening, secret_about
+from console.connections.secrets import PATIENCE_S, Ask, SecretKeeper
 from console.connections.sharing import ImportKind, ImportPlan
 from console.connections.store import ConnectionsStore
-from console.connections.tunnels import SYSTEM_KNOWN_HOSTS, Tunnels, Ways, lacks_route
+from console.connections.tunnels import lacks_route
 from console.core.clock import Clock
 from console.core.connection import LOCAL_STACK_ID, LinkState, LinkStatus, Rights
 from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
 from console.core.home import Home
-from console.core.lanes import Lane
 from console.core.notices import Level, NoticeAction, NoticeBoard
 from console.core.redaction import Secret
 from console.core.spawn import Tasks
@@ -76,7 +67,7 @@ class ConnectionsService:
         secrets: SecretStore,
         notices: NoticeBoard,
         clock: Clock,
-        local: Callable[[], tuple[BrokerAddress, DatabaseAddress] | None],
+        local: LocalStack,
         probe: Callable[[Session], Rights] = _probe_rights,
         patience_s: float = PATIENCE_S,
     ) -> None:
@@ -95,13 +86,20 @@ class ConnectionsService:
             tasks=self._tasks,
             changed=self._list_changed,
         )
-        self._tunnel_lane = Lane("tunnels", threads=2, timeout_s=TUNNEL_S)
-        self._ending_lane = Lane("tunnels' end", threads=1, timeout_s=10.0)
+        self._maker = Opening(
+            home=home,
+            keeper=self._keeper,
+            clock=clock,
+            notices=notices,
+            tasks=self._tasks,
+            local=local,
+            waits=self._opening_waits,
+            ends=self._ends,
+        )
         self._changing = asyncio.Lock()
         self._wish = 0
         self._opening: asyncio.Task[Session | ConsoleError | None] | None = None
         self._opening_status: LinkStatus | None = None
-        self._try_now = asyncio.Event()
         self._watch: LineWatch | None = None
         self._watching: asyncio.Task[None] | None = None
         self._open_connection: Connection | None = None
@@ -288,12 +286,12 @@ class ConnectionsService:
     # --- Secrets -------------------------------------------------------------------------------------------
 
     @property
-    def ask_secret(self) -> Callable[[SecretQuestion], Awaitable[SecretAnswer | None]] | None:
+    def ask_secret(self) -> Ask | None:
         """Asks a person; None: they cancelled. Its task is cancelled when no answer is wanted any more."""
         return self._keeper.ask
 
     @ask_secret.setter
-    def ask_secret(self, ask: Callable[[SecretQuestion], Awaitable[SecretAnswer | None]] | None) -> None:
+    def ask_secret(self, ask: Ask | None) -> None:
         self._keeper.ask = ask
 
     @property
@@ -341,7 +339,7 @@ class ConnectionsService:
         self._opening_status = LinkStatus(LinkState.CONNECTING, self._clock.now())
         self.changed.emit(None)
         # Before the lock: a keyring may ask the person, and whoever waits may want something else.
-        opening = self._opening = self._tasks.start(self._opened_or_not(wanted, why), name="open")
+        opening = self._opening = self._tasks.start(self._maker.session(wanted, why), name="open")
         await asyncio.wait({opening})
         if wish != self._wish or opening.cancelled():
             if not opening.cancelled() and isinstance(made := opening.result(), Session):
@@ -422,9 +420,15 @@ class ConnectionsService:
 
     def _end(self, session: Session) -> None:
         """Close a session behind the scene: a stuck thread of it must not hold up the next one."""
-        ending = self._tasks.start(session.aclose(), name="end the session")
+        self._ends(self._tasks.start(session.aclose(), name="end the session"))
+
+    def _ends(self, ending: asyncio.Task[None]) -> None:
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
+
+    def _opening_waits(self, status: LinkStatus) -> None:
+        self._opening_status = status
+        self.changed.emit(None)
 
     def _refuse(self, error: ConsoleError, connection: Connection) -> None:
         self.refused = error
@@ -440,7 +444,7 @@ class ConnectionsService:
             return NoticeAction(
                 "Trust this key", lambda: self._start(self._trust(connection.id, line), "trust a key")
             )
-        if _about(error) is not None and self.ask_secret is not None and not connection.is_local_stack:
+        if secret_about(error) is not None and self.ask_secret is not None and not connection.is_local_stack:
             return NoticeAction(
                 "Type the password…", lambda: self._start(self._connect(connection.id, why=error), "ask")
             )
@@ -448,133 +452,11 @@ class ConnectionsService:
 
     async def _trust(self, connection_id: str, line: str) -> None:
         try:
-            await self._tunnel_lane.run(trust, self._home.known_hosts_file, line)
+            await self._maker.trust(line)
         except ConsoleError as error:
             self._notices.post_error(error, key="link")
             return
         await self.connect(connection_id)
-
-    async def _opened_or_not(
-        self, connection: Connection, why: ConsoleError | None
-    ) -> Session | ConsoleError | None:
-        """A session, why there is none, or None: the person was asked for a secret and wants none of it."""
-        try:
-            if connection.is_local_stack:
-                return self._local_session(connection)
-            return await self._open(connection, why)
-        except ConsoleError as error:
-            return error
-        except NotAnswered:
-            return None
-
-    def _local_session(self, connection: Connection) -> Session:
-        local = self._local()
-        if local is None:
-            raise ConsoleError(
-                "The local stack is not running", remedy="Press Start local stack.", cause=Cause.NOT_FOUND
-            )
-        return self._session(connection, Ways(local[0], local[1], None))
-
-    async def _open(self, connection: Connection, why: ConsoleError | None) -> Session:
-        failures = 0
-        while True:
-            secrets = await self._keeper.wanted(connection, why, _about(why))
-            why = None
-            tunnels = Tunnels(with_secrets(connection, secrets), secrets, known_hosts=self._known_hosts())
-            try:
-                ways = await self._ways(connection, tunnels)
-            except PassphraseNeeded as error:
-                self._end_tunnels(tunnels)
-                if self.ask_secret is None:
-                    raise
-                why = error
-            except ConsoleError as error:
-                self._end_tunnels(tunnels)
-                if not error.retryable or is_final(error):
-                    raise
-                await self._pause(error, failures)
-                failures += 1
-            except BaseException:
-                self._end_tunnels(tunnels)
-                raise
-            else:
-                return self._session(with_secrets(connection, secrets), ways, tunnels)
-
-    async def _ways(self, connection: Connection, tunnels: Tunnels) -> Ways:
-        """Through all tunnels; who cancels the question for the schedules' key goes on without schedules."""
-        ways = await self._tunnel_lane.run(tunnels.reach)
-        while isinstance(ways.schedules_problem, PassphraseNeeded) and self.ask_secret is not None:
-            purpose = Purpose.SCHEDULES_TUNNEL
-            try:
-                typed = await self._keeper.asked(
-                    SecretQuestion(connection.info, purpose, ways.schedules_problem)
-                )
-            except NotAnswered:
-                break
-            tunnels.learn(purpose, typed)
-            ways = await self._tunnel_lane.run(tunnels.reach)
-        return ways
-
-    async def _pause(self, error: ConsoleError, failures: int) -> None:
-        """The jump host cannot be reached now: say so, and wait before the next attempt."""
-        wait_s = pause_s(failures)
-        now = self._clock.now()
-        self._opening_status = LinkStatus(
-            LinkState.CONNECTING, now, error=error, retry_at=now + timedelta(seconds=wait_s)
-        )
-        self._notices.post_error(error, key="link")
-        self.changed.emit(None)
-        self._try_now.clear()
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._try_now.wait()
-        except TimeoutError:
-            pass
-
-    def _known_hosts(self) -> tuple[Path, ...]:
-        return Path.home() / ".ssh" / "known_hosts", SYSTEM_KNOWN_HOSTS, self._home.known_hosts_file
-
-    def _end_tunnels(self, tunnels: Tunnels) -> None:
-        ending = self._tasks.start(self._ending_lane.run(tunnels.close), name="end tunnels")
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
-
-    def _session(self, connection: Connection, ways: Ways, tunnels: Tunnels | None = None) -> Session:
-        session = Session(
-            info=connection.info,
-            address=ways.broker,
-            schedules=ways.schedules,
-            history_file=self._home.history_file(connection.id),
-            clock=self._clock,
-            queue_names=connection.queues,
-            results=ways.results,
-            tunnels=() if tunnels is None else (tunnels,),
-        )
-        session.schedules_problem = ways.schedules_problem
-        if ways.schedules_problem is not None and tunnels is not None:
-            self._tasks.start(self._reach_schedules(session, tunnels), name="reach the schedules")
-        if ways.results_problem is not None:
-            self._notices.post_error(ways.results_problem, key="results-tunnel")
-        return session
-
-    async def _reach_schedules(self, session: Session, tunnels: Tunnels) -> None:
-        """Go on trying the tunnel to the schedules database; the broker is open without it."""
-        failures = 0
-        problem = session.schedules_problem
-        while problem is not None and problem.retryable:
-            await asyncio.sleep(pause_s(failures))
-            failures += 1
-            if self.session is not None and self.session is not session:
-                return
-            if session.status.state is LinkState.DISCONNECTED:
-                return
-            try:
-                schedules, problem = await self._tunnel_lane.run(tunnels.reach_schedules)
-            except ConsoleError as error:
-                problem = error
-            else:
-                session.schedules = schedules
-            session.schedules_problem = problem
 
     # --- The open line -------------------------------------------------------------------------------------
 
@@ -588,7 +470,7 @@ class ConnectionsService:
 
     def try_now(self) -> None:
         """Do not wait for the next attempt to reach the broker."""
-        self._try_now.set()
+        self._maker.try_now()
         if self._watch is not None:
             self._watch.try_now()
 
@@ -597,7 +479,7 @@ class ConnectionsService:
         if session is not self.session:
             return
         connection = self.by_id(session.info.id)
-        about, wish = _about(error), self._wish
+        about, wish = secret_about(error), self._wish
         if about is not None and not connection.is_local_stack:
             if await self._keeper.read_again(keyring_entry(connection.id, about)):
                 if wish == self._wish:
@@ -640,8 +522,7 @@ class ConnectionsService:
         await self._tasks.aclose()
         await self._store.aclose()
         await self._keeper.aclose()
-        for lane in (self._tunnel_lane, self._ending_lane):
-            await lane.aclose(wait_s=0.2)
+        await self._maker.aclose()
 
 
 def _with(found: list[Connection], connection: Connection) -> list[Connection]:
@@ -653,17 +534,6 @@ def _with(found: list[Connection], connection: Connection) -> list[Connection]:
     if any(one.id == connection.id for one in found):
         return [connection if one.id == connection.id else one for one in found]
     return [*found, connection]
-
-
-def _about(error: ConsoleError | None) -> Purpose | None:
-    """Which secret, typed anew, may help against `error`. Of the tunnels only the broker's raises."""
-    if isinstance(error, LoginRefused):
-        return Purpose.BROKER
-    if isinstance(error, SentinelRefused):
-        return Purpose.SENTINEL
-    if isinstance(error, PassphraseNeeded):
-        return Purpose.BROKER_TUNNEL
-    return None
 
 
 def _reached(connection: Connection) -> Connection:
