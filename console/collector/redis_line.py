@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
 
 import hiredis
 
-from console.broker.address import BrokerAddress, BrokerKind
-from console.broker.stream import ask, command, open_stream
+from console.broker.address import BrokerAddress, BrokerKind, Endpoint, endpoint_text
+from console.broker.stream import ask, command, find_primary, open_endpoint, open_stream
 from console.collector.event_line import (
     ANSWER_WITHIN_S,
     HELD_BYTES,
@@ -21,6 +24,7 @@ from console.collector.event_line import (
     StreamReader,
 )
 from console.collector.events import Event, EventDecoder
+from console.collector.sealed import Sealed
 from console.core.errors import ConsoleError
 from console.core.redaction import redact
 
@@ -53,14 +57,17 @@ class RedisReader:
     bytes are one message (kombu tells them apart by the tag, `SentinelChannel`, among as many).
     """
 
-    def __init__(self, parser: hiredis.Reader, *, copies: bool = False) -> None:
+    def __init__(self, parser: hiredis.Reader, *, sealed: Sealed | None = None, copies: bool = False) -> None:
         self._parser = parser
+        self._sealed = sealed
         self._copies = copies
         self._recent: dict[int, None] = {}
 
     def read(self, data: bytes, decoder: EventDecoder, events: list[Event]) -> None:
         parser = self._parser
         try:
+            if data and self._sealed is not None:
+                data = self._sealed.open(data)
             if data:
                 parser.feed(data)
             while (message := parser.gets()) is not False:
@@ -68,7 +75,7 @@ class RedisReader:
                     continue
                 if not self._copies or self._is_new(message[3]):
                     events += decoder.decode(message[3])
-        except hiredis.HiredisError as error:
+        except (hiredis.HiredisError, ssl.SSLError) as error:
             # Not Redis's protocol any more: nothing after this can be trusted until a new subscription.
             decoder.malformed += 1
             raise StreamEndedError(f"The stream could not be read ({error})") from error
@@ -101,18 +108,33 @@ class RedisEventLine(EventLine):
         super().__init__(
             address, held_bytes=held_bytes, ask_after_s=ask_after_s, answer_within_s=answer_within_s, now=now
         )
+        self._sealed: Sealed | None = None
 
     def _connect(self) -> tuple[socket.socket, StreamReader]:
         try:
-            line = open_stream(self._address, timeout_s=self._connect_timeout_s)
+            endpoint, line = self._open()
             try:
                 line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-                return line, self._subscribe(line)
+                tls = self._address.tls
+                shown = endpoint_text(endpoint)
+                self._sealed = None if tls is None else Sealed(line, tls, endpoint[0], shown=shown)
+                return line, self._subscribe(cast(socket.socket, self._sealed or line))
             except BaseException:
                 line.close()
                 raise
         except (OSError, hiredis.HiredisError, _RefusedError) as error:
             raise self._in_words(error) from error
+
+    def _open(self) -> tuple[Endpoint, socket.socket]:
+        """`open_stream` without its TLS, which is put on apart."""
+        address, limit_s = self._address, self._connect_timeout_s
+        plain = replace(address, tls=None)
+        if address.kind is BrokerKind.SOCKET:
+            return ("", 0), open_stream(plain, timeout_s=limit_s)
+        endpoint = (address.host, address.port)
+        if address.kind is BrokerKind.SENTINEL:
+            endpoint = find_primary(address, timeout_s=limit_s)
+        return endpoint, open_endpoint(plain, endpoint, timeout_s=limit_s)
 
     def _subscribe(self, line: socket.socket) -> RedisReader:
         address, parser = self._address, hiredis.Reader()
@@ -124,9 +146,9 @@ class RedisEventLine(EventLine):
         # In one command: after the first of two a message could stand where an answer is expected.
         first, *others = event_patterns(address)
         if others and self._ask(line, parser, "PSUBSCRIBE", first, *others, refusable=True):
-            return RedisReader(parser, copies=True)
+            return RedisReader(parser, sealed=self._sealed, copies=True)
         self._ask(line, parser, "PSUBSCRIBE", first)
-        return RedisReader(parser)
+        return RedisReader(parser, sealed=self._sealed)
 
     def _ask(self, line: socket.socket, parser: hiredis.Reader, *words: str, refusable: bool = False) -> bool:
         """Whether the broker does it; a refusal is an error unless it is `refusable`."""
@@ -137,9 +159,11 @@ class RedisEventLine(EventLine):
         return not refused
 
     def _question(self) -> bytes:
-        return command("PING")
+        question = command("PING")
+        return question if self._sealed is None else self._sealed.seal(question)
 
     def _waiting(self, data: bytes) -> int | None:
+        # Sealed, the answer cannot be seen here: the last words then take the time they are given.
         return 0 if PONG in data else None
 
     def _in_words(self, error: Exception) -> ConsoleError:

@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from console.broker.address import BrokerAddress
 from console.broker.tls import TlsOptions
 from console.collector.event_line import OVERFLOW, Chunk, EventLine, Item, Lost, Subscribed
+from console.collector.events import Event, EventDecoder, envelope
 from console.collector.redis_line import RedisEventLine
 from console.core.redaction import Secret
 
@@ -166,7 +167,8 @@ def test_tls_is_checked_and_then_read(certificate: Path, monkeypatch: pytest.Mon
     hold = threading.Event()
 
     def speak(line: socket.socket) -> None:
-        line.sendall(b"hello")
+        message = envelope({"type": "task-started", "uuid": "a"})
+        line.sendall(b"*4\r\n$8\r\npmessage\r\n$1\r\np\r\n$1\r\nc\r\n$%d\r\n%b\r\n" % (len(message), message))
         hold.wait(5)
 
     with server(speak, context) as port:
@@ -184,4 +186,8 @@ def test_tls_is_checked_and_then_read(certificate: Path, monkeypatch: pytest.Mon
         hold.set()
         line.stop()
     assert isinstance(items[0], Subscribed)
-    assert b"".join(one.data for one in items if isinstance(one, Chunk)) == b"hello"
+    data = b"".join(one.data for one in items if isinstance(one, Chunk))
+    assert b"task-started" not in data  # what is moved is still sealed
+    events: list[Event] = []
+    items[0].reader.read(data, EventDecoder(), events)
+    assert [one.uuid for one in events] == ["a"]
