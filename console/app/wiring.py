@@ -37,10 +37,10 @@ from console.connections.secret_dialog import AskForSecret, ask_unsaved
 from console.connections.service import ConnectionsService
 from console.connections.view_model import ConnectionsViewModel
 from console.core.clock import SystemClock
-from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState, Mode
+from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState, Mode, Rights, Rights
 from console.core.home import Home
 from console.core.notices import Level, NoticeAction, NoticeBoard
-from console.core.operations import OperationRunner
+from console.core.operations import OperationRunner, Subject
 from console.core.spawn import Tasks
 from console.history.model import CollectorState, CollectorSummary, TaskDetail, TaskState
 from console.history.reader import HistoryReader
@@ -128,6 +128,8 @@ class Console:
             clock=clock,
             connection=self._open_connection,
             who=_who(),
+            rights=self._rights,
+            rights=self._missing_rights,
         )
         self.runner.confirm = ConfirmWithDialog(self.window)
         self.stack = StackService(
@@ -191,9 +193,17 @@ class Console:
 
     # The connection and what follows it
 
+    def _missing_rights(self) -> Rights:
+        session = self.connections.session
+        return {} if session is None else session.rights
+
     def _open_connection(self) -> ConnectionInfo | None:
         session = self.connections.session
         return session.info if session else None
+
+    def _rights(self) -> Rights:
+        session = self.connections.session
+        return session.rights if session else {}
 
     def _wire_connection(self) -> None:
         self.connections.start_local = self._start_stack
@@ -206,6 +216,8 @@ class Console:
         self.schedules.changed.connect(lambda snapshot: self.overview.on_schedules(schedules_seen(snapshot)))
 
     def _opened(self, session: Session) -> None:
+        # Buttons ask what is permitted when something has changed: what is permitted is such a thing.
+        session.rights_changed.connect(lambda _rights: self.runner.changed.emit(frozenset(Subject)))
         log_file = self.home.logs / f"collector-{session.info.id}.log"
         self.collector.start(session.address, session.history_file, log_file)
         for service in (
@@ -324,6 +336,7 @@ class Console:
         window.scheme_chosen.connect(self._choose_scheme)
         window.bar.connection_chosen.connect(lambda key: self._start(self.connections.connect(key)))
         window.bar.connect_pressed.connect(lambda: self._start(self.connections.connect()))
+        window.bar.retry_pressed.connect(self.connections.try_now)
         window.bar.disconnect_pressed.connect(lambda: self._start(self.connections.disconnect()))
         window.status.show_zone()
         window.status.show_hint("Nothing runs yet. Press Ctrl+K to find any command")
