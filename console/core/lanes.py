@@ -8,12 +8,14 @@ our own (an executor of the standard library waits for a stuck thread when the p
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import logging
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable, Hashable
+from types import TracebackType
 from typing import Any, TypeVar
 
 from console.core.errors import Cause, ConsoleError
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SLOW_S = 2.0
+SUSPENDABLE = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 class Lane:
@@ -223,5 +226,17 @@ def _let_go(error: BaseException) -> None:
         one = left.pop()
         if one is not None and id(one) not in seen:
             seen.add(id(one))
-            traceback.clear_frames(one.__traceback__)
+            _clear_frames(one.__traceback__)
             left += [one.__cause__, one.__context__]
+
+
+def _clear_frames(trace: TracebackType | None) -> None:
+    """As `traceback.clear_frames`, but for coroutines: to clear one that waits is to end it.
+
+    An error that was kept and is raised again has their frames in its trace from the time before.
+    """
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_flags & SUSPENDABLE:
+            with contextlib.suppress(RuntimeError):  # it still runs
+                trace.tb_frame.clear()
+        trace = trace.tb_next
