@@ -138,8 +138,17 @@ def ask_workers(
         # RabbitMQ 4.3 refuses a queue that is neither durable nor exclusive.
         mailbox.queue_exclusive = True
         owe_reply_queue(app, mailbox.oid)
-        answers = mailbox.multi_call(command, dict(arguments), timeout=timeout_s, limit=limit)
+        channel = connection.default_channel
+        try:
+            answers = mailbox.multi_call(
+                command, dict(arguments), timeout=timeout_s, limit=limit, channel=channel
+            )
+        except AttributeError as error:
+            # kombu publishes over a new channel when the line breaks, and listens on the one that is closed.
+            if channel.connection is not None:
+                raise
+            raise ConnectionError("the line broke") from error
         # What arrives after the last answer that was waited for would stay in Redis for ever.
-        connection.default_channel.queue_delete(mailbox.reply_queue.name)
+        channel.queue_delete(mailbox.reply_queue.name)
         paid_reply_queue(app, mailbox.oid)
     return list(answers or ())
