@@ -8,6 +8,7 @@ import random
 import statistics
 import threading
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -162,7 +163,7 @@ class Line:
         await desk.until(
             lambda: NODE in {row.hostname for row in desk.workers.snapshot.rows}, 20, "the worker is known"
         )
-        assert not self.wrong, self.wrong
+        assert not self.wrong, "".join(traceback.format_exception(self.wrong[0]))
 
     async def missed(self, published: list[tuple[str, float]]) -> tuple[int, list[float]]:
         """How many of the tasks that were published are not in the history, and when those of them were
