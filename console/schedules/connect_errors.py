@@ -12,6 +12,7 @@ import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, NotSupportedError
@@ -35,6 +36,21 @@ _OTHER_PROTOCOL = (
 _NO_TLS = ("server does not support SSL", "SSL is required but the server doesn't support it")
 # PostgreSQL's words, and MySQL's for ER_SECURE_TRANSPORT_REQUIRED.
 _TLS_WANTED = ("no encryption", "require_secure_transport")
+# PgBouncer's words, https://www.pgbouncer.org/config.html (ignore_startup_parameters).
+_POOLER_REFUSES = "unsupported startup parameter"
+
+
+def connect(connection: Any, database: DatabaseAddress) -> None:
+    """Open Django's `connection` to `database`. Blocking. Raises `ConsoleError`."""
+    with connect_errors(database):
+        try:
+            connection.ensure_connection()
+        except DatabaseError as error:
+            if _POOLER_REFUSES not in str(error):
+                raise
+            # A pooler takes no settings at the start unless told to; `line_bounded` holds without them.
+            connection.settings_dict["OPTIONS"].pop("options")
+            connection.ensure_connection()
 
 
 @contextmanager

@@ -65,7 +65,6 @@ _BY_TEXT = (
     ("no pg_hba.conf entry", Cause.REFUSED_LOGIN),
     ("is not permitted to log in", Cause.REFUSED_LOGIN),
     ("permission denied", Cause.NOT_PERMITTED),
-    ("unsupported startup parameter", Cause.INVALID),
     ("does not exist", Cause.NOT_FOUND),
     ("timeout expired", Cause.TIMEOUT),
     ("unable to open database file", Cause.UNREACHABLE),

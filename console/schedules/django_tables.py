@@ -22,7 +22,7 @@ from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from console.broker.database import DatabaseAddress
 from console.core.errors import ConsoleError
-from console.schedules.connect_errors import connect_errors
+from console.schedules.connect_errors import connect
 from console.schedules.database_errors import database_errors
 from console.schedules.database_rights import why_no_changes
 from console.schedules.django_setup import database_settings, sqlite_file
@@ -91,8 +91,7 @@ class DjangoSchedules:
             return
         # An address, a certificate's file: what was right for the last line may not be for this one.
         connection.settings_dict.update(database_settings(self._database))
-        with connect_errors(self._database):
-            connection.ensure_connection()
+        connect(connection, self._database)
 
     def _hang_up(self) -> None:
         """Close the line, however broken it is."""

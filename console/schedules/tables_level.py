@@ -50,15 +50,14 @@ def read_tables_level(database: DatabaseAddress) -> TablesLevel:
     set_up_django()
     from django.db import connections
 
-    from console.schedules.connect_errors import connect_errors
+    from console.schedules.connect_errors import connect
     from console.schedules.database_errors import database_errors
 
     alias = f"level-{next(_numbers)}"
     filled = connections.configure_settings({"default": {}, alias: database_settings(database)})
     connections.settings[alias] = filled[alias]
     try:
-        with connect_errors(database):
-            connections[alias].ensure_connection()
+        connect(connections[alias], database)
         with database_errors(database):
             return _read(connections[alias])
     finally:

@@ -5,6 +5,14 @@ What the tables do on a good day is the same on both kinds of database: test_tab
 
 from __future__ import annotations
 
+import select
+import socket
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -124,6 +132,51 @@ def test_a_wrong_password_is_a_refused_login(shop: Database, postgres: PostgresS
 def test_a_tls_demand_that_the_server_cannot_meet(shop: Database) -> None:
     error = failure_of(f"{shop.url}?sslmode=require")
     assert (error.cause, error.title) == (Cause.PROTOCOL, "The server does not speak TLS")
+
+
+def test_a_pooler_that_takes_no_settings(shop: Database, postgres: PostgresServer) -> None:
+    """As PgBouncer: whoever sends `options` is turned away, everybody else gets to PostgreSQL."""
+    shop.task("flush", interval_id=shop.interval())
+    with pooler(postgres.port) as (port, turned_away):
+        tables = open_tables(replace(parse_database_url(shop.url), near=("127.0.0.1", port)))
+        assert len(tables.read()) == 1
+        assert len(tables.read()) == 1
+        tables.close()
+        assert turned_away == [b"options"]
+
+
+@contextmanager
+def pooler(behind: int) -> Iterator[tuple[int, list[bytes]]]:
+    """A port in front of PostgreSQL's that reads the startup message as PgBouncer 1.18 does."""
+    turned_away: list[bytes] = []
+    words = b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+
+    class Client(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            (size,) = struct.unpack("!i", self.request.recv(4, socket.MSG_WAITALL))
+            startup = self.request.recv(size - 4, socket.MSG_WAITALL)
+            if b"\0options\0" in startup:
+                turned_away.append(b"options")
+                self.request.sendall(b"E" + struct.pack("!i", len(words) + 4) + words)
+                return
+            with socket.create_connection(("127.0.0.1", behind)) as server:
+                server.sendall(struct.pack("!i", size) + startup)
+                while True:
+                    ready, _, _ = select.select([self.request, server], [], [], 10)
+                    for one in ready:
+                        data = one.recv(65536)
+                        if not data:
+                            return
+                        (server if one is self.request else self.request).sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Client) as front:
+        thread = threading.Thread(target=front.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield front.server_address[1], turned_away
+        finally:
+            front.shutdown()
+            thread.join(10)
 
 
 def test_nobody_skips_these_tests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
