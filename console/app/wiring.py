@@ -37,10 +37,10 @@ from console.connections.secret_dialog import AskForSecret, ask_unsaved
 from console.connections.service import ConnectionsService
 from console.connections.view_model import ConnectionsViewModel
 from console.core.clock import SystemClock
-from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState, Mode, Rights, Rights
+from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState, Mode, Rights
 from console.core.home import Home
 from console.core.notices import Level, NoticeAction, NoticeBoard
-from console.core.operations import OperationRunner, Subject
+from console.core.operations import OperationRunner
 from console.core.spawn import Tasks
 from console.history.model import CollectorState, CollectorSummary, TaskDetail, TaskState
 from console.history.reader import HistoryReader
@@ -128,7 +128,6 @@ class Console:
             clock=clock,
             connection=self._open_connection,
             who=_who(),
-            rights=self._rights,
             rights=self._missing_rights,
         )
         self.runner.confirm = ConfirmWithDialog(self.window)
@@ -201,10 +200,6 @@ class Console:
         session = self.connections.session
         return session.info if session else None
 
-    def _rights(self) -> Rights:
-        session = self.connections.session
-        return session.rights if session else {}
-
     def _wire_connection(self) -> None:
         self.connections.start_local = self._start_stack
         self.connections.opened.connect(self._opened)
@@ -216,8 +211,7 @@ class Console:
         self.schedules.changed.connect(lambda snapshot: self.overview.on_schedules(schedules_seen(snapshot)))
 
     def _opened(self, session: Session) -> None:
-        # Buttons ask what is permitted when something has changed: what is permitted is such a thing.
-        session.rights_changed.connect(lambda _rights: self.runner.changed.emit(frozenset(Subject)))
+        session.rights_changed.connect(lambda _rights: self._ask_again_what_is_permitted())
         log_file = self.home.logs / f"collector-{session.info.id}.log"
         self.collector.start(session.address, session.history_file, log_file)
         for service in (
@@ -229,6 +223,13 @@ class Console:
             self.resend,
         ):
             service.attach(session)
+
+    def _ask_again_what_is_permitted(self) -> None:
+        """Buttons are enabled by what the broker's user may do, which is known some time after connecting."""
+        self.workers_view.chosen_changed.emit()
+        self.tasks_view.changed.emit()
+        self.schedules_view.actions_changed.emit()
+        self.resend_view.changed.emit()
 
     async def _left(self) -> None:
         await asyncio.gather(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from console.core.clock import Clock
-from console.core.errors import ConsoleError
+from console.core.errors import Cause, ConsoleError
 from console.workers.model import BEAT_PREFIX, Inspected, Replies, Request, WorkerState, is_worker
 from console.workers.replies import with_queues, with_registered, with_settings, with_stats
 from console.workers.roster import Known, Roster
@@ -22,6 +22,7 @@ VISIBLE_MOST_S = 60.0
 HIDDEN_S = 120.0
 BEATS_S = 300.0
 AFTER_ERROR_S = 5.0
+AFTER_REFUSAL_S = 60.0
 SHORTEST_S = 0.05
 
 _READERS = {
@@ -67,7 +68,7 @@ class Inspection:
     def next_look_s(self) -> float:
         """Seconds until somebody is to be asked."""
         if self.error is not None:
-            return AFTER_ERROR_S
+            return AFTER_REFUSAL_S if self.error.cause is Cause.NOT_PERMITTED else AFTER_ERROR_S
         now_s = self._clock.monotonic_s()
         dues = [known.wanted_at_s for known in self._roster if known.wanted_at_s is not None]
         if self.looked_s is not None:

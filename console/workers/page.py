@@ -8,7 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from console.core.commands import Command
-from console.widgets.banner import Banner
+from console.core.errors import Cause
+from console.widgets.banner import Banner, BannerTone
 from console.widgets.button import Button
 from console.widgets.data_table import DataTable
 from console.widgets.empty_state import EmptyState
@@ -179,7 +180,10 @@ class WorkersPage(Page):
         if snapshot.error is not None:
             parts = (as_of and f"{as_of}.", snapshot.error.detail, snapshot.error.remedy)
             detail = " ".join(part for part in parts if part)
-            self._banner.show_message("error", snapshot.error.title, detail, action="Retry")
+            refused = snapshot.error.cause is Cause.NOT_PERMITTED
+            tone: BannerTone = "info" if refused else "error"
+            action = None if refused else "Retry"
+            self._banner.show_message(tone, snapshot.error.title, detail, action=action)
         elif snapshot.stale and as_of:
             self._banner.show_message(
                 "warning", as_of, "Heartbeats cannot arrive now; states are the last known."

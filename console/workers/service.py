@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from console.broker.session import Session
 from console.core.clock import Clock
-from console.core.connection import LinkStatus
+from console.core.connection import LinkStatus, Right
 from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
 from console.core.notices import Level, NoticeBoard
@@ -90,6 +90,7 @@ class WorkersService:
         self._tasks = Tasks("workers")
         self._wake = asyncio.Event()
         self._disconnect: Callable[[], None] = lambda: None
+        self._unlisten: Callable[[], None] = lambda: None
         self._visible = False
         self._roster = Roster(clock.monotonic_s())
         self._inspection = Inspection(self._roster, ask=self._ask, clock=clock)
@@ -109,6 +110,7 @@ class WorkersService:
         self._control = self._open_control(session)
         self._history = self._open_history(session)
         self._disconnect = session.status_changed.connect(self._on_status)
+        self._unlisten = session.rights_changed.connect(lambda _rights: self.refresh())
         self._tasks.start(self._watch(session), name="inspect")
         self._tasks.start(self._tick(session), name="tick")
         self._publish()
@@ -116,6 +118,7 @@ class WorkersService:
     async def detach(self) -> None:
         """Stop following and forget."""
         self._disconnect()
+        self._unlisten()
         session, control = self._session, self._control
         self._session = self._control = self._history = None
         self._wake.set()  # a lane may swallow the cancellation; the loop then ends by itself
@@ -282,6 +285,12 @@ class WorkersService:
                 remedy="Try again when the connection is back.",
                 cause=Cause.UNREACHABLE,
                 retryable=True,
+            )
+        if (refused := self._session.rights.get(Right.ASK_WORKERS)) is not None:
+            raise ConsoleError(
+                "Workers are not asked",
+                detail=f"{refused.rstrip('.')}. What heartbeats and events tell is shown.",
+                cause=Cause.NOT_PERMITTED,
             )
         return self._session, self._control
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from console.core.activity import Outcome
-from console.core.connection import LinkState, Mode
+from console.core.connection import LinkState, Mode, Right
 from console.history.model import CollectorState
 from console.widgets.banner import Banner
 from console.widgets.data_table import DataTable
@@ -107,13 +107,34 @@ async def test_what_cannot_be_done_says_why(qtbot: QtBot) -> None:
         assert "threads cannot change its size" in button(world, "Grow pool").toolTip()
 
 
-async def test_read_only_connections_have_no_actions(qtbot: QtBot) -> None:
+async def test_read_only_connections_change_nothing_and_may_ask(qtbot: QtBot) -> None:
     world = World(Mode.READ_ONLY, web_1=FakeWorker())
     async with world:
         await world.connect()
         table(world).select_keys([WEB])
         assert button(world, "Grow pool").toolTip() == "Shop staging is read only"
-        assert not any(command.enabled() for command in world.page.commands())
+        enabled = {command.text for command in world.page.commands() if command.enabled()}
+        assert enabled == {"Ping worker"}
+
+
+async def test_a_user_who_may_not_ask_workers_is_told_so_and_nobody_is_asked(qtbot: QtBot) -> None:
+    world = World(web_1=FakeWorker())
+    async with world:
+        world.session.set_rights({Right.ASK_WORKERS: "The broker user may not ask workers"})
+        world.service.attach(world.session)
+        world.session.set_status(LinkState.CONNECTED)
+        world.beat_hearts()
+        await world.until(lambda: bool(table(world).rows()))
+        table(world).select_keys([WEB])
+        assert button(world, "Ping").toolTip() == "The broker user may not ask workers"
+        await world.until(lambda: any("Workers are not asked" in one.text() for one in banners(world)))
+        assert cells(world)["state"] == "Online"
+        assert cells(world)["pool"] == "–"
+        assert world.control.asked == []
+
+
+def banners(world: World) -> list[Text]:
+    return [one for banner in world.page.findChildren(Banner) for one in banner.findChildren(Text)]
 
 
 async def test_actions_go_through_the_single_write_path(qtbot: QtBot) -> None:

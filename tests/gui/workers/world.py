@@ -45,6 +45,7 @@ class World:
             clock=self.clock,
             connection=lambda: self.session.info,
             who="asha",
+            rights=lambda: self.session.rights,
         )
         self.runner.confirm = self._confirm
         self.service = WorkersService(
