@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import random
 import socket
 import sys
 import threading
@@ -326,3 +327,33 @@ async def test_fifty_cycles_leave_nothing_behind(
             assert [key for key in client.scan_iter() if b"reply" in key or b"pidbox" in key] == []
             watching = 2 if server is broker else 1  # this client, and the fixture's own
             assert len(client.client_list()) == watching
+
+
+async def test_random_cuts_always_end_connected(setup: Setup, broker: ValkeyServer) -> None:
+    """A seeded handful for every day; `CUTS=200` for the whole of it."""
+    chance = random.Random(3)
+    cuts = int(os.environ.get("CUTS", "12"))
+    with Proxy("127.0.0.1", broker.port) as proxy:
+        address = replace(parse_broker_url(f"redis://127.0.0.1:{proxy.port}/0"), timeout_s=0.5)
+        await setup.service.save(at(address), broker_secret(broker.password))
+        await setup.service.connect("shop")
+        await setup.connected()
+        session = setup.session
+        before = threading.active_count()
+        worst_s = 0.0
+        for _ in range(cuts):
+            order = chance.choice((proxy.cut, proxy.reset, proxy.half_open, lambda: proxy.delay(0.8)))
+            order()
+            await asyncio.sleep(chance.random() * 0.1)
+            setup.service.suspect()
+            await setup.until(lambda: setup.state is LinkState.RECONNECTING)
+            proxy.heal()
+            began_s = time.monotonic()
+            await setup.connected(within_s=6.0)
+            worst_s = max(worst_s, time.monotonic() - began_s)
+        figure(f"{cuts} cuts: back after {worst_s:.2f} s at worst")
+        assert setup.service.session is session
+        assert threading.active_count() == before
+        assert proxy.connections <= 3
+        await setup.service.disconnect()
+        await setup.until(lambda: not setup.service._endings)
