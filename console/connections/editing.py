@@ -74,5 +74,5 @@ def editing_of(connection: Connection) -> Editing:
 
 def new_editing(blank: Connection, draft: Draft | None = None, *, copy_from: str = "") -> Editing:
     """A connection that is not there yet; `draft` is what it is to begin with."""
-    start = draft_of(blank)
+    start = draft_of(replace(blank, name="", broker=None, schedules=None))
     return Editing(blank, start, draft if draft is not None else start, is_new=True, copy_from=copy_from)

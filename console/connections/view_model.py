@@ -20,7 +20,7 @@ from console.broker.tunnel_errors import UnknownHostKey
 from console.broker.tunnel_hosts import trust
 from console.connections.check_model import CheckStep, all_passed, summary
 from console.connections.check_run import CheckRuns, CheckShown, ConnectionChecker
-from console.connections.draft import with_broker
+from console.connections.draft import broker_url_of, with_broker
 from console.connections.draft_check import check_draft, shared_passphrases
 from console.connections.draft_fields import Draft, Value
 from console.connections.editing import Editing, editing_of, new_editing
@@ -103,13 +103,11 @@ class ConnectionsViewModel(QObject):
     @property
     def rows(self) -> tuple[ConnectionRow, ...]:
         """Those that are kept, then those that are not saved yet."""
-        kept = [self._row(one, self._desk.get(one.id)) for one in self.connections]
-        new = [self._row(one.base, one) for one in self._desk.values() if one.is_new]
-        return (*kept, *new)
+        kept = [self._row(one) for one in self.connections]
+        return (*kept, *(_new_row(one) for one in self._desk.values() if one.is_new))
 
-    def _row(self, connection: Connection, editing: Editing | None) -> ConnectionRow:
-        is_new = editing is not None and editing.is_new
-        state = "Changed" if editing is not None and editing.is_changed else ""
+    def _row(self, connection: Connection) -> ConnectionRow:
+        editing = self._desk.get(connection.id)
         session = self._service.session
         database = "–"
         if connection.is_local_stack:
@@ -118,14 +116,14 @@ class ConnectionsViewModel(QObject):
             database = connection.schedules.summary
         return ConnectionRow(
             connection.id,
-            (editing.draft.name.strip() or NEW_NAME) if editing is not None and is_new else connection.name,
-            editing.draft.environment if editing is not None and is_new else connection.environment,
+            connection.name,
+            connection.environment,
             connection.colour,
-            (editing.draft.broker_url or "–") if editing is not None and is_new else self._broker(connection),
+            self._broker(connection),
             database,
             connection.last_used,
             session is not None and session.info.id == connection.id,
-            "Not saved" if is_new else state,
+            "Changed" if editing is not None and editing.is_changed else "",
         )
 
     def _broker(self, connection: Connection) -> str:
@@ -313,7 +311,11 @@ class ConnectionsViewModel(QObject):
         for key, editing in list(self._desk.items()):
             if key in current:
                 self._desk[key] = editing.rebased(current[key])
-            elif not editing.is_new:
+            elif editing.is_new:
+                continue
+            elif editing.is_changed:  # gone elsewhere: what was typed here can still be saved anew
+                self._desk[key] = new_editing(editing.base, editing.draft)
+            else:
                 del self._desk[key]
         if self.selected is None:
             self._selected = ""
@@ -489,3 +491,19 @@ class ConnectionsViewModel(QObject):
 def _shown(address: BrokerAddress, *, has_password: bool) -> str:
     """The URL as the table has it: dots where the keyring has a password."""
     return (address.with_password(_SOME) if has_password else address).shown
+
+
+def _new_row(editing: Editing) -> ConnectionRow:
+    """One that is not saved. Its URL is that of the fields: what is being typed may hold a password."""
+    draft = editing.draft
+    return ConnectionRow(
+        editing.base.id,
+        draft.name.strip() or NEW_NAME,
+        draft.environment,
+        draft.colour,
+        broker_url_of(draft) or "–",
+        "–",
+        None,
+        False,
+        "Not saved",
+    )

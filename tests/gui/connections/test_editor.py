@@ -313,6 +313,30 @@ async def test_looking_elsewhere_loses_nothing(qtbot: QtBot, tmp_path: Path) -> 
         assert await world.view_model.may_close()
 
 
+async def test_what_was_typed_outlives_a_removal_elsewhere(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path, STAGING) as world:
+        await world.choose_row("staging")
+        world.type_into("User", "somebody")
+        await world.service.remove("staging")
+        await world.until(lambda: world.states() == {"staging": "Not saved"})
+        assert world.field("User").text() == "somebody"
+        world.button("Save").click()
+        await world.until(lambda: not world.states())
+        assert saved(world, "Shop staging").broker == replace(
+            STAGING.broker or BrokerAddress("", 1), username="somebody"
+        )
+
+
+async def test_a_password_being_typed_in_a_url_is_in_no_row(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path, STAGING) as world:
+        world.view_model.new_blank()
+        world.type_into("Broker URL", "redis://me:mar/ker@redis.example")
+        assert not [text for text in [*world.cells("broker"), *world.texts()] if "mar/ker" in text]
+        world.type_into("Broker URL", "redis://me:marker@redis.example")
+        assert world.cells("broker")[-1] == "redis://me@redis.example:6379/0"
+        assert not [text for text in world.texts() if "marker" in text]
+
+
 async def test_a_blank_new_one_is_gone_when_left(qtbot: QtBot, tmp_path: Path) -> None:
     async with World(tmp_path, STAGING) as world:
         world.view_model.new_blank()
