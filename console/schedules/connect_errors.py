@@ -89,6 +89,8 @@ def connect_error(error: Exception, database: DatabaseAddress) -> ConsoleError:
         return tls_error(cause, shown=database.place, expected=expected)
     if isinstance(cause, socket.gaierror) or "failed to resolve host" in text:
         return unknown_host(database.host)
+    if cause is not None and cause.strerror:
+        text = cause.strerror  # PyMySQL's own words name the near end of a tunnel
     if any(part in text for part in _OTHER_PROTOCOL):
         return _other_protocol(database)
     if any(part in text for part in _NO_TLS):
