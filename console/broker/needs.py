@@ -15,7 +15,7 @@ from console.broker.address import BrokerAddress, BrokerKind
 from console.core.connection import Right
 
 DEFAULT_QUEUE = "celery"
-LOGIN_COMMANDS = ("select", "ping", "role", "client|setname", "client|setinfo")
+LOGIN_COMMANDS = ("select", "ping", "role", "client|setname")
 """What every connection sends beside AUTH and HELLO (which Redis lets everybody send)."""
 
 

@@ -22,6 +22,8 @@ class DialedConnection(AbstractConnection):
         self._name = options.pop("client_name", None)
         self.host, self.port = broker.host, broker.port
         super().__init__(**options)
+        # CLIENT SETINFO is from Redis 7.2 on: an ACL that also fits 7.0 cannot even name it.
+        self.driver_info = None
 
     def repr_pieces(self) -> list[tuple[str, Any]]:
         return [("broker", self.broker.shown), ("db", self.db)]

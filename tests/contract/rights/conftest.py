@@ -140,6 +140,7 @@ class Monitor:
     def __init__(self, server: ValkeyServer) -> None:
         self._client = server.client()
         self._marker = server.client()
+        self._marker.ping()  # its login must not be among what is read
         self._monitor: Any = cast(Any, self._client).monitor()
         self._monitor.__enter__()
         self.commands: list[str] = []

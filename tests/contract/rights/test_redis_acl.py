@@ -9,11 +9,15 @@ import pytest
 import redis
 
 from console.broker.acl import AclKind, mend, redis_acl, redis_acl_command
+from console.broker.address import BrokerAddress
 from console.broker.needs import LOGIN_COMMANDS, REDIS_NEEDS
 from console.broker.redis_client import make_redis_client
 from console.broker.rights import REPLICA_SAYS, probe_redis, probe_rights, redis_rights
+from console.broker.tls import TlsOptions
 from console.core.connection import Right
 from console.core.errors import ConsoleError
+from console.core.redaction import Secret
+from tests.certificates import Certificates
 from tests.contract.rights.conftest import (
     PASSWORD,
     QUEUE,
@@ -24,7 +28,7 @@ from tests.contract.rights.conftest import (
     user_address,
     works,
 )
-from tests.valkey import ValkeyServer, valkey_server
+from tests.valkey import ServerTls, ValkeyServer, valkey_server
 
 SEEING = {Right.READ_QUEUES, Right.READ_MESSAGES, Right.READ_EVENTS}
 OPERATING = SEEING | {Right.ASK_WORKERS, Right.SEND_TASKS}
@@ -66,6 +70,26 @@ async def test_the_user_can_do_what_the_pages_need_and_the_probe_says_so(
 def _denied(client: redis.Redis) -> set[Any]:
     log = cast(Any, client).acl_log()
     return {entry["object"] for entry in log}
+
+
+@pytest.mark.parametrize(("kind", "rights"), [(AclKind.READ_ONLY, SEEING), (AclKind.OPERATE, OPERATING)])
+async def test_the_rules_fit_redis_7_0_as_well(
+    tmp_path: Path, certificates: Certificates, kind: AclKind, rights: set[Right]
+) -> None:
+    with valkey_server(tmp_path / "redis", tls=ServerTls(certificates.issue("redis"))) as server:
+        with server.client() as client:
+            assert str(cast(Any, client).info("server")["redis_version"]).startswith("7.0.")
+        fill(server)
+        add_user(server, "limited", *_rules(kind))
+        tls = TlsOptions(ca_file=str(certificates.ca_file))
+        session = session_of(
+            BrokerAddress("localhost", server.port, username="limited", password=Secret(PASSWORD), tls=tls)
+        )
+        try:
+            assert set(USES) - probe_rights(session).keys() == rights
+            assert {right for right in USES if works(session, right)} == rights
+        finally:
+            await session.aclose()
 
 
 @pytest.mark.parametrize("kind", AclKind)
