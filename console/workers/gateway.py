@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+ONCE = frozenset({"pool_grow", "pool_shrink", "pool_restart"})
+"""Said twice they do it twice; of all others the second does nothing more."""
+
 
 class Control(Protocol):
     """Remote control. Calls block (lane threads) and raise `ConsoleError`."""
@@ -57,10 +60,10 @@ class CeleryControl:
         self._oid = str(uuid4())
         self._connection: Any = None
         self._channel: Any = None
-        self._asked = False
 
     def ask(self, requests: Sequence[Request], *, timeout_s: float = 1.0) -> Replies:
-        return self._with_channel(lambda: self._round(requests, timeout_s))
+        once = any(request.method in ONCE for request in requests)
+        return self._with_channel(lambda: self._round(requests, timeout_s), fresh=once)
 
     def tell(self, request: Request) -> None:
         self._with_channel(lambda: self._publish(request, ticket=None))
@@ -69,20 +72,21 @@ class CeleryControl:
         with self._lock:
             self._drop()
 
-    def _with_channel(self, act: Callable[[], T]) -> T:
+    def _with_channel(self, act: Callable[[], T], *, fresh: bool = False) -> T:
         """Run `act` with an open channel; an idle connection that died is replaced once.
 
-        Not once a question is out: a pool that was told to grow would grow twice.
+        A `fresh` one is never tried twice: what it has sent may have arrived.
         """
         with self._lock, broker_errors(self._address):
+            if fresh:
+                self._drop()
             reused = self._channel is not None
-            self._asked = False
             try:
                 return self._act(act)
             except Exception as error:
                 # One that has not answered in time is not asked again: that would take as long once more.
                 said = broker_error(error, self._address)
-                if not reused or self._asked or said is None or said.cause is not Cause.UNREACHABLE:
+                if not reused or said is None or said.cause is not Cause.UNREACHABLE:
                     raise
             return self._act(act)
 
@@ -167,7 +171,6 @@ class CeleryControl:
             "matcher": "glob" if request.pattern else None,
         }
         if ticket is not None:
-            self._asked = True
             message |= {"ticket": ticket, "reply_to": {"exchange": reply_to, "routing_key": self._oid}}
         exchange = app.control.mailbox.exchange
         kombu.Producer(self._channel, auto_declare=False).publish(
