@@ -94,6 +94,7 @@ class ScheduleService:
         self.changed: Happening[ScheduleSnapshot] = Happening()
         self._tasks = Tasks("schedules")
         self._session: Session | None = None
+        self._forget_rights: Callable[[], None] = lambda: None
         self._tables: ScheduleTables | None = None
         self._timetable: Timetable | None = None
         self._wake = asyncio.Event()
@@ -112,6 +113,7 @@ class ScheduleService:
     def attach(self, session: Session) -> None:
         """A connection was opened: read its schedules until it is closed."""
         self._session = session
+        self._forget_rights = session.rights_changed.connect(lambda _rights: self.changed.emit(self.snapshot))
         self._wake = asyncio.Event()
         self._forget()
         self._publish(ScheduleSnapshot(configured=session.schedules is not None, attached=True))
@@ -123,6 +125,7 @@ class ScheduleService:
         session, tables = self._session, self._tables
         self._session = self._tables = None
         self._undoable = ()
+        self._forget_rights()
         self._wake.set()
         await self._tasks.aclose()
         if session is not None and tables is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
 from console.core.clock import Clock
+from console.core.connection import Right
 from console.core.errors import ConsoleError
 from console.core.notices import NoticeBoard
 from console.core.operations import OperationRunner
@@ -133,11 +134,15 @@ class SchedulesViewModel(QObject):
 
     def actions(self) -> Actions:
         """What may be done with the selection."""
-        refusal = self._runner.refusal(self._service.switch((), enabled=True))
+        changing = self._service.switch((), enabled=True)
+        refusal = self._runner.refusal(changing)
         selected = self.selected
-        none = refusal or (None if selected else "Select a schedule first")
+        nothing = None if selected else "Select a schedule first"
+        none = refusal or nothing
         detail = self.detail
-        run_now = none or (None if detail else "Select one schedule only")
+        # A run by hand is the broker's matter: who may not change the database may still send.
+        sending = self._runner.refusal(replace(changing, needs=(Right.SEND_TASKS,)))
+        run_now = sending or nothing or (None if detail else "Select one schedule only")
         if run_now is None and detail is not None and detail.problem is not None:
             run_now = detail.problem.reason
         return Actions(

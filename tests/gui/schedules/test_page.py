@@ -207,6 +207,24 @@ async def test_a_read_only_connection_says_why(qtbot: QtBot) -> None:
         assert world.tables.changes == 0
 
 
+async def test_a_database_that_takes_no_changes_says_so_before_the_click(qtbot: QtBot) -> None:
+    async with World(ROWS) as world:
+        world.tables.no_changes = "The database user may not change schedules: shop.sqlite3 may only be read"
+        await shown(world)
+        table(world).select_keys(["1"])
+        await world.until(lambda: button(world, "Disable").toolTip() == world.tables.no_changes)
+        assert not button(world, "Disable").isEnabled()
+        assert not button(world, "Enable").isEnabled()
+        assert button(world, "Run now…").isEnabled()
+        table(world).check_toggled.emit("1", False)
+        await world.until(lambda: bool(world.notices.notices))
+        assert world.tables.changes == 0
+        # The right is given; reading again is enough.
+        world.tables.no_changes = ""
+        world.page.refresh()
+        await world.until(lambda: button(world, "Disable").isEnabled())
+
+
 async def test_ten_thousand_rows_never_stop_the_window(qtbot: QtBot) -> None:
     many: list[Schedule] = [
         schedule(cron(f"{n % 60} {n // 60 % 24} * * *"), id=n, name=f"Schedule {n:05}", last_run_at=NOON)

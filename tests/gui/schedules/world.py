@@ -118,7 +118,12 @@ class World:
         self.asked: list[Operation] = []
         info = ConnectionInfo("c", "Shop staging", Environment.STAGING, mode)
         self.runner = OperationRunner(
-            activity=_Log(), notices=self.notices, clock=self.clock, connection=lambda: info, who="me"
+            activity=_Log(),
+            notices=self.notices,
+            clock=self.clock,
+            connection=lambda: info,
+            who="me",
+            rights=lambda: self.session.rights,
         )
         self.runner.confirm = self._confirm
         self.session = Session(
