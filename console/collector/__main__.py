@@ -91,7 +91,7 @@ def main() -> int:
 
 def _watch_lifeline(collector: Collector) -> None:
     while os.read(sys.stdin.fileno(), 4096):
-        pass
+        collector.check()
     collector.stop()
 
 

@@ -66,6 +66,12 @@ class CollectorClient:
         config = CollectorConfig(address, history_file, log_file)
         self._tasks.start(self._keep_running(config), name="keep running")
 
+    def check(self) -> None:
+        """Have the child ask the broker now: the window's own line to it has died, and its may have too."""
+        stdin = None if self._process is None else self._process.stdin
+        if stdin is not None and not stdin.is_closing():
+            stdin.write(b"\n")
+
     async def aclose(self) -> None:
         """Have the child store what it holds and end; kill it when it does not within 5 s."""
         self._closing = True

@@ -100,6 +100,10 @@ class Collector:
         self._subscribed = False
         self._stamped_s = 0.0
 
+    def check(self) -> None:
+        """See at once whether the line still lives. May be called from any thread."""
+        self._line.check()
+
     def stop(self) -> None:
         """Store what is held and return from `run`. May be called from any thread, more than once."""
         self._stopping.set()

@@ -35,6 +35,7 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_WITHIN_S = 5.0
 STOP_WITHIN_S = 1.0
 LOOK_S = 1.0
+WAKES = 64
 SLEPT_S = 3.0
 """Longer than from one look to the next: this process, or the computer, stood still meanwhile."""
 LAST_WORDS_S = 0.5
@@ -135,6 +136,7 @@ class EventLine(ABC):
         self._something = threading.Event()
         self._stop = threading.Event()
         self._cut = ""
+        self._checking = False
         self._heard_at = 0.0
         # Whether we have slept since: what is read first came at nobody knows which time.
         self._doubted = False
@@ -163,6 +165,11 @@ class EventLine(ABC):
     def reset(self, reason: str) -> None:
         """End this connection; another is made, and a gap tells of the time between."""
         self._cut = reason
+        self._interrupt()
+
+    def check(self) -> None:
+        """Ask the broker now: somebody has reason to think that the line is dead."""
+        self._checking = True
         self._interrupt()
 
     def wait(self, timeout_s: float) -> None:
@@ -261,15 +268,15 @@ class EventLine(ABC):
 
     def _drain(self, line: socket.socket) -> str:
         """Move bytes into memory until the line is lost; returns why, in words."""
-        watch = _Watch(self._ask_after_s, self._answer_within_s)
-        self._doubted = False
+        watch = _Watch(self._ask_after_s, min(self._answer_within_s, self._address.timeout_s))
+        self._doubted = self._checking = False
         awake_s = boot_s()
         line.setblocking(False)
         with selectors.DefaultSelector() as ready:
             ready.register(line, selectors.EVENT_READ)
             ready.register(self._wakes, selectors.EVENT_READ)
             while True:
-                ready.select(min(watch.wait_s(), LOOK_S))
+                self._wait_for(ready, watch)
                 before_s, awake_s = awake_s, boot_s()
                 if awake_s - before_s > SLEPT_S:
                     self._doubted = True
@@ -296,6 +303,15 @@ class EventLine(ABC):
                     if not self._say(line, self._question()):
                         return "The connection broke"
                     watch.asked()
+
+    def _wait_for(self, ready: selectors.BaseSelector, watch: _Watch) -> None:
+        """Return when something may be there to read, when somebody wakes us, or after a second."""
+        seen = ready.select(min(watch.wait_s(), LOOK_S))
+        if any(key.fileobj is self._wakes for key, _ in seen):
+            self._wakes.recv(WAKES)  # one that is left there would wake us for ever
+        if self._checking:
+            self._checking = False
+            watch.hurry()
 
     def _keep(self, data: bytes) -> None:
         self._received += len(data)
