@@ -133,6 +133,8 @@ class Desk:
     def _on_status(self, status: LinkStatus) -> None:
         if status.state is LinkState.CONNECTED:
             self.pings.emit(time.monotonic())
+        elif status.state is LinkState.RECONNECTING:
+            self.collector.check()
 
     def _on_summary(self, summary: CollectorSummary) -> None:
         for service in (self.workers, self.queues, self.task_list, self.overview):
