@@ -37,7 +37,7 @@ from console.connections.secret_dialog import AskForSecret, ask_unsaved
 from console.connections.service import ConnectionsService
 from console.connections.view_model import ConnectionsViewModel
 from console.core.clock import SystemClock
-from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState, Mode, Rights
+from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState, LinkStatus, Mode, Rights
 from console.core.home import Home
 from console.core.notices import Level, NoticeAction, NoticeBoard
 from console.core.operations import OperationRunner
@@ -223,6 +223,7 @@ class Console:
             self.resend,
         ):
             service.attach(session)
+        session.status_changed.connect(self._on_link)
 
     def _ask_again_what_is_permitted(self) -> None:
         """Buttons are enabled by what the broker's user may do, which is known some time after connecting."""
@@ -230,6 +231,10 @@ class Console:
         self.tasks_view.changed.emit()
         self.schedules_view.actions_changed.emit()
         self.resend_view.changed.emit()
+
+    def _on_link(self, status: LinkStatus) -> None:
+        if status.state is LinkState.RECONNECTING:
+            self.collector.check()
 
     async def _left(self) -> None:
         await asyncio.gather(
