@@ -31,10 +31,10 @@ from console.broker.database import DatabaseAddress
 from console.broker.session import Session
 from console.collector.client import CollectorClient
 from console.connections.gateway import ConnectionsFile, KeyringSecrets
-from console.connections.model import Colour
 from console.connections.page import ConnectionsPage
 from console.connections.secret_dialog import AskForSecret, ask_unsaved
 from console.connections.service import ConnectionsService
+from console.connections.tabs_panel import COLOUR_DOTS
 from console.connections.view_model import ConnectionsViewModel
 from console.core.clock import SystemClock
 from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState, LinkStatus, Mode, Rights
@@ -75,16 +75,6 @@ from console.workers.page import WorkersPage
 from console.workers.service import WorkersService
 from console.workers.view_model import WorkersViewModel
 
-COLOUR_DOTS = {
-    Colour.NONE: "",
-    Colour.BLUE: "accent",
-    Colour.TEAL: "st_started",
-    Colour.GREEN: "st_succeeded",
-    Colour.AMBER: "st_retrying",
-    Colour.RED: "danger",
-    Colour.VIOLET: "st_lost",
-    Colour.PINK: "st_rejected",
-}
 SUPPORT_PAGES = frozenset({"resend", "tasks", "activity"})
 PAGE_PAUSE_S = 0.05
 STARTING_PAUSE_S = 0.2
@@ -197,8 +187,9 @@ class Console:
         return {} if session is None else session.rights
 
     def _open_connection(self) -> ConnectionInfo | None:
+        """Where an operation would act: nowhere while the bar names another place than the open one."""
         session = self.connections.session
-        return session.info if session else None
+        return session.info if session and session.info.id == self.connections.chosen_id else None
 
     def _wire_connection(self) -> None:
         self.connections.start_local = self._start_stack
@@ -404,29 +395,23 @@ class Console:
         chosen = self.connections.chosen
         support = chosen.mode is Mode.SUPPORT
         self.window.allow_pages(SUPPORT_PAGES if support else None, otherwise="resend")
-        session = self.connections.session
+        status = self.connections.status
         self.window.show_bar(
             BarState(
                 connections=tuple(
-                    (one.id, one.name, one.environment, COLOUR_DOTS[one.colour])
+                    (one.id, one.name, one.environment, COLOUR_DOTS.get(one.colour.value, ""))
                     for one in self.connections.connections
                 ),
                 chosen=chosen.id,
                 environment=chosen.environment,
-                state=self._link_state(),
-                latency_ms=session.status.latency_ms if session else None,
-                connected_or_trying=session is not None or self.connections.resolving,
+                state=status.state,
+                latency_ms=status.latency_ms,
+                connected_or_trying=status.state is not LinkState.DISCONNECTED,
                 mode=chosen.mode,
-                retry_at=session.status.retry_at if session else None,
+                retry_at=status.retry_at,
             )
         )
         self._offer_stack()
-
-    def _link_state(self) -> LinkState:
-        if self.connections.resolving:
-            return LinkState.CONNECTING
-        session = self.connections.session
-        return session.status.state if session else LinkState.DISCONNECTED
 
     def _tell_of_bug(self, report: str) -> None:
         self.notices.post(

@@ -338,6 +338,12 @@ class ConnectionsService:
         self.resolving = True
         self._opening_status = LinkStatus(LinkState.CONNECTING, self._clock.now())
         self.changed.emit(None)
+        if self.session is not None and self.session.info.id != wanted.id:
+            # At once, however long the other takes to open: no page shows one place under another's name.
+            async with self._changing:
+                await self._close()
+            if wish != self._wish:
+                return
         # Before the lock: a keyring may ask the person, and whoever waits may want something else.
         opening = self._opening = self._tasks.start(self._maker.session(wanted, why), name="open")
         await asyncio.wait({opening})

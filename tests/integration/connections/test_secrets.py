@@ -85,6 +85,25 @@ async def test_a_keyring_that_hangs_holds_up_nothing(
     assert (await setup.service.probe_keyring()).name == "Test keyring"
 
 
+async def test_another_place_is_left_at_once_however_long_the_new_one_takes(
+    setup: Setup, keyring: Keyring, broker: ValkeyServer
+) -> None:
+    """Pages must not show one place under the name of another."""
+    await setup.service.save(shop(broker), broker_secret(broker.password))
+    await setup.service.connect("shop")
+    await setup.connected()
+    other = replace(shop(broker), id="other", name="Other")
+    await setup.service.save(other, Secrets())
+    keyring.kept["other"] = broker.password
+    keyring.answering.clear()
+    switching = setup.service._tasks.start(setup.service.connect("other"), name="switch")
+    await setup.until(lambda: setup.service.session is None)
+    assert setup.service.status.state is LinkState.CONNECTING
+    keyring.answering.set()
+    await switching
+    await setup.connected()
+
+
 async def test_saving_does_not_wait_for_a_keyring_that_hangs(
     setup: Setup, keyring: Keyring, broker: ValkeyServer
 ) -> None:
