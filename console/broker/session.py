@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 NEVER_RESTORE_S = 10**9
 # kombu gives connecting, the login and each answer of AMQP the connection's timeout anew.
 LINK_STEPS = 4
+SHORTEST_LANE_S = 12.0
 NO_RIGHTS_MISSING: Rights = MappingProxyType({})
 
 
@@ -92,9 +93,10 @@ class Session:
         self.clock = clock
         self.status = LinkStatus(LinkState.CONNECTING, clock.now())
         self.status_changed: Happening[LinkStatus] = Happening()
-        self.link = Lane("link", threads=1, timeout_s=address.timeout_s * LINK_STEPS + 1.0)
-        self.control = Lane("control", threads=2, timeout_s=12.0)
-        self.queues = Lane("queues", threads=1, timeout_s=12.0)
+        steps_s = address.timeout_s * LINK_STEPS + 1.0
+        self.link = Lane("link", threads=1, timeout_s=steps_s)
+        self.control = Lane("control", threads=2, timeout_s=max(SHORTEST_LANE_S, steps_s))
+        self.queues = Lane("queues", threads=1, timeout_s=max(SHORTEST_LANE_S, steps_s))
         self.database = Lane("database", threads=1, timeout_s=20.0)
         self.history = Lane("history", threads=1, timeout_s=20.0)
         self._ping: BrokerPing = make_ping(self)
