@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -117,7 +119,10 @@ def test(root: Path, wanted: argparse.Namespace) -> int:
             _complain(f"{connection.name}: {sentence(problem)} Go on without, or say --ask-passwords.")
         if not wanted.json:
             _say(connection.name)
-        steps = asyncio.run(_tested(home, connection, secrets, typed, quiet=wanted.json))
+        try:
+            steps = asyncio.run(_tested(home, connection, secrets, typed, quiet=wanted.json))
+        except asyncio.CancelledError as error:
+            raise KeyboardInterrupt from error
         good = good and all_passed(steps)
         results.append({"name": connection.name, "steps": [_step_json(step) for step in steps]})
         if not wanted.json:
@@ -130,8 +135,14 @@ def test(root: Path, wanted: argparse.Namespace) -> int:
 async def _tested(
     home: Home, connection: Connection, secrets: Secrets, typed: Secrets, *, quiet: bool
 ) -> tuple[CheckStep, ...]:
+    import asyncio
+
     from console.app.checker import make_checker
 
+    # asyncio's own handler sees Ctrl+C only when the loop wakes: the system may give it to another thread.
+    if (task := asyncio.current_task()) is not None:
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
     printed: set[str] = set()
 
     def on_steps(steps: tuple[CheckStep, ...]) -> None:
