@@ -155,7 +155,7 @@ class Line:
         await desk.until(lambda: not self.operations, 20, "the operations end")
         await desk.until(lambda: desk.reading, 25, "events are read")
         healed_s = time.monotonic()
-        await desk.until(lambda: self._ping_s > healed_s and desk.session.connected, 10, "Connected")
+        await desk.until(lambda: self._ping_s > healed_s and desk.session.connected, 25, "Connected")
         desk.queues.refresh()
         await desk.until(lambda: not desk.queues.snapshot.stale, 20, "queues are read")
         desk.workers.refresh()

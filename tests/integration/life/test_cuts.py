@@ -158,7 +158,7 @@ async def test_200_cuts_of_redis(own_broker: ValkeyServer, tmp_path: Path) -> No
             replace(own_broker.address, timeout_s=TIMEOUT_S),
             own_broker.port,
             consoles=4,
-            rounds=200,
+            rounds=208,
             counts=counts_of_redis(own_broker),
             publisher=publisher,
         )
