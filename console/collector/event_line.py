@@ -220,6 +220,14 @@ class EventLine(ABC):
         """Whether to ask within a second of the last question, because of `_data`."""
         return False
 
+    def _missed_since(self) -> float:
+        """Since when events may be missed, now that the line is lost, in seconds of the epoch.
+
+        Not since now: a line that is half-open, or that was cut while this computer slept, has brought
+        nothing since it was last heard, whatever was sent.
+        """
+        return self._heard_at
+
     def _put(self, item: Item) -> None:
         self._items.append(item)
         self._something.set()
@@ -250,9 +258,7 @@ class EventLine(ABC):
                 reason = self._drain(line)
             if not self._stop.is_set():
                 log.info("The line to the events was lost: %s", reason)
-                # Not from now: a line that is half-open, or that was cut while this computer slept, has
-                # brought nothing since then, whatever was sent.
-                self._put(Lost(self._heard_at, reason))
+                self._put(Lost(self._missed_since(), reason))
                 self._stop.wait(pause_s)
             while self.held > self._limit // 2 and not self._stop.is_set():
                 self._stop.wait(0.05)

@@ -6,6 +6,7 @@ import logging
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from console.collector.event_line import (
     ANSWER_WITHIN_S,
     HELD_BYTES,
     RECEIVE_BUFFER_BYTES,
+    STOP_WITHIN_S,
     EventLine,
     StreamEndedError,
     StreamReader,
@@ -31,6 +33,7 @@ from console.core.redaction import redact
 log = logging.getLogger(__name__)
 
 ASK_AFTER_S = 15.0
+ASK_SENTINEL_S = 2.0
 PENDING_BYTES = 64 * 1024 * 1024
 REMEMBERED_MESSAGES = 1000
 PONG = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
@@ -94,7 +97,11 @@ class RedisReader:
 
 
 class RedisEventLine(EventLine):
-    """An `EventLine` to any Redis that `open_stream` reaches."""
+    """An `EventLine` to any Redis that `open_stream` reaches.
+
+    Behind Sentinel a thread of its own asks who is primary: until it is told so, for up to ten seconds, an
+    old primary keeps its subscribers, who hear nothing of what is published to the new one.
+    """
 
     def __init__(
         self,
@@ -103,22 +110,64 @@ class RedisEventLine(EventLine):
         held_bytes: int = HELD_BYTES,
         ask_after_s: float = ASK_AFTER_S,
         answer_within_s: float = ANSWER_WITHIN_S,
+        ask_sentinel_s: float = ASK_SENTINEL_S,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(
             address, held_bytes=held_bytes, ask_after_s=ask_after_s, answer_within_s=answer_within_s, now=now
         )
         self._sealed: Sealed | None = None
+        self._ask_sentinel_s = ask_sentinel_s
+        self._primary: Endpoint | None = None
+        self._primary_at = 0.0  # when a sentinel last said so
+        self._asking: threading.Thread | None = None
+        if address.kind is BrokerKind.SENTINEL:
+            self._asking = threading.Thread(target=self._ask_sentinels, name="event-sentinel", daemon=True)
+
+    def start(self) -> None:
+        super().start()
+        if self._asking is not None:
+            self._asking.start()
+
+    def stop(self) -> None:
+        super().stop()
+        if self._asking is not None and self._asking.is_alive():
+            self._asking.join(STOP_WITHIN_S)
+
+    def _ask_sentinels(self) -> None:
+        while not self._stop.wait(self._ask_sentinel_s):
+            followed, at = self._primary, self._now()
+            if followed is None:
+                continue
+            try:
+                named = find_primary(self._address, timeout_s=self._connect_timeout_s)
+            except ConsoleError:
+                named = followed  # without a sentinel nobody is promoted
+            if followed is not self._primary:
+                continue  # connected anew meanwhile
+            if named == followed:
+                self._primary_at = at
+            else:
+                self._primary = None
+                self.reset("Sentinel names another primary")
+
+    def _missed_since(self) -> float:
+        at = super()._missed_since()
+        return at if self._asking is None else min(at, self._primary_at)
 
     def _connect(self) -> tuple[socket.socket, StreamReader]:
+        self._primary = None
         try:
+            asked_at = self._now()
             endpoint, line = self._open()
             try:
                 line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
                 tls = self._address.tls
                 shown = endpoint_text(endpoint)
                 self._sealed = None if tls is None else Sealed(line, tls, endpoint[0], shown=shown)
-                return line, self._subscribe(cast(socket.socket, self._sealed or line))
+                reader = self._subscribe(cast(socket.socket, self._sealed or line))
+                self._primary, self._primary_at = endpoint, asked_at
+                return line, reader
             except BaseException:
                 line.close()
                 raise

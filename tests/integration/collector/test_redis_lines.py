@@ -10,7 +10,7 @@ import pytest
 
 from console.broker.address import BrokerAddress, BrokerKind
 from console.broker.tls import TlsOptions
-from console.collector.event_line import Lost
+from console.collector.event_line import Chunk, Item, Lost, Subscribed
 from console.collector.events import envelope
 from console.collector.redis_line import RedisEventLine
 from console.core.redaction import Secret
@@ -117,6 +117,42 @@ async def test_sentinel_fails_over_and_the_reading_goes_on(
     publish(primary, life("after"))
     await rig.until(lambda one: one.counts[TaskState.SUCCEEDED] == 3)
     assert rig.client.summary.events == 9
+
+
+def test_an_old_primary_that_does_not_know_it_yet_is_left(sentinel: SentinelGroup) -> None:
+    old = sentinel.primary()
+    with (
+        old.client() as client
+    ):  # as it is for up to ten seconds: nobody can tell it, and it hangs up on nobody
+        client.execute_command(
+            "ACL", "SETUSER", "default", "-replicaof", "-slaveof", "-multi", "-client|kill"
+        )
+    line = RedisEventLine(sentinel_address(sentinel), ask_sentinel_s=0.05)
+    line.start()
+    items: list[Item] = []
+
+    def until(kinds: list[type[Item]]) -> None:
+        deadline = time.monotonic() + 15
+        while [type(item) for item in items] != kinds:
+            assert time.monotonic() < deadline, items
+            line.wait(1)
+            items.extend(line.take(1 << 20))
+
+    try:
+        until([Subscribed])
+        before = time.time()
+        sentinel.switch_over()
+        until([Subscribed, Lost, Subscribed])
+        assert publish(sentinel.primary(), life("after")) == 1
+        until([Subscribed, Lost, Subscribed, Chunk])
+    finally:
+        line.stop()
+    lost = items[1]
+    assert isinstance(lost, Lost)
+    assert "another primary" in lost.reason
+    assert before - 1 < lost.at < time.time()
+    with old.client() as client:
+        assert client.execute_command("ROLE")[0] == b"master"
 
 
 async def test_the_same_message_on_both_channels_counts_once(sentinel: SentinelGroup, rig: Rig) -> None:
