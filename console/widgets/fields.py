@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPlainTextEdit,
     QRadioButton,
@@ -18,6 +17,7 @@ from PySide6.QtWidgets import (
 )
 
 from console.widgets.button import IconButton
+from console.widgets.combo_access import ChosenByList, give_names_to
 from console.widgets.icons import draw_icon, pixmap
 from console.widgets.label import Text
 from console.widgets.paint import draw_box, draw_ring, draw_text, text_width
@@ -167,11 +167,7 @@ class TextArea(QPlainTextEdit):
 
 
 class Select(QComboBox):
-    """A choice of a few, as a closed box with a chevron. `changed` carries the key a person has chosen.
-
-    Qt tells assistive technology the present choice as a combo box's name; the name itself it takes from a
-    label beside it, which is therefore there, unseen.
-    """
+    """A choice of a few, as a closed box with a chevron. `changed` carries the key a person has chosen."""
 
     changed = Signal(str)
 
@@ -190,20 +186,13 @@ class Select(QComboBox):
         self._role = "label-name" if small else "body"
         self._on_red = False
         self.setAccessibleName(name)
-        self._said = QLabel(name)
-        self._said.setBuddy(self)
-        self._said.hide()
         self.setFixedHeight(height)
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         self.set_items(items)
         self.activated.connect(lambda _index: self.changed.emit(self.current()))
+        ChosenByList(self)
         ask_for_ring(self, "field")
         repaint_on_change(self)
-
-    def event(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.ParentChange and self._said.parent() is not self.parent():
-            self._said.setParent(self.parentWidget())
-        return super().event(event)
 
     def set_items(self, items: Sequence[tuple[str, str]], *, dots: dict[str, str] | None = None) -> None:
         """Replace the (key, words) pairs; the choice stays when its key does. `dots`: key to colour token."""
@@ -275,6 +264,9 @@ class Select(QComboBox):
         at = self.width() - arrow - (8 if self._small else 9)
         draw_icon(painter, "chevron-down", quiet, x=at, y=(self.height() - arrow) // 2, size=arrow)
         painter.end()
+
+
+give_names_to(Select.__name__)
 
 
 class CheckBox(QCheckBox):

@@ -1,6 +1,6 @@
 """What the keyboard reaches and what assistive technology reads: roles, names, columns that fit."""
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QItemSelectionModel, Qt
 from PySide6.QtGui import QAccessible, QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QVBoxLayout, QWidget
@@ -66,16 +66,35 @@ def test_a_card_is_its_caption_and_its_number(qtbot: QtBot) -> None:
     ]
 
 
-def test_a_chooser_has_a_label_that_names_it(qtbot: QtBot) -> None:
-    page = QWidget()
-    qtbot.addWidget(page)
-    chooser = Select([("", "All tasks")], name="Task name")
-    QVBoxLayout(page).addWidget(chooser)
+def test_a_chooser_goes_by_its_name_and_says_what_is_chosen(qtbot: QtBot) -> None:
+    chooser = Select([("", "All tasks"), ("a", "One task")], name="Task name")
+    qtbot.addWidget(chooser)
     interface = QAccessible.queryAccessibleInterface(chooser)
-    names = [
-        one.text(QAccessible.Text.Name) for one, _ in interface.relations(QAccessible.RelationFlag.Label)
-    ]
-    assert names == ["Task name"]
+    assert interface.text(QAccessible.Text.Name) == "Task name"
+    assert interface.text(QAccessible.Text.Value) == "All tasks"
+    chooser.set_current("a")
+    assert interface.text(QAccessible.Text.Description) == "One task"
+    with qtbot.waitExposed(chooser):
+        chooser.show()
+    assert interface.childCount() == 1
+    assert interface.child(0).role() == QAccessible.Role.List
+
+
+def test_what_assistive_technology_selects_in_the_list_is_chosen(qtbot: QtBot) -> None:
+    chooser = Select([("a", "A"), ("b", "B"), ("c", "C")], name="Letter")
+    qtbot.addWidget(chooser)
+    told: list[str] = []
+    chooser.changed.connect(told.append)
+    flags = QItemSelectionModel.SelectionFlag
+    for row, key in ((1, "b"), (2, "c"), (1, "b")):
+        chooser.view().selectionModel().select(chooser.model().index(row, 0), flags.ClearAndSelect)
+        qtbot.waitUntil(lambda key=key: chooser.current() == key, timeout=2000)  # type: ignore[misc]
+    assert told == ["b", "c", "b"]
+    chooser.showPopup()
+    QTest.keyClick(chooser.view(), Qt.Key.Key_Down)
+    QTest.keyClick(chooser.view(), Qt.Key.Key_Escape)
+    QTest.qWait(0)
+    assert chooser.current() == "b", "looking at another and leaving chooses nothing"
 
 
 def table(qtbot: QtBot, *keys: str, width: int = 500) -> DataTable:
