@@ -99,7 +99,9 @@ class Lane:
             raise
         except TimeoutError:
             if job.future.done():
-                raise
+                # The function's own error, or its answer, which came while the time ran out.
+                late: T = job.future.result()
+                return late
             if job.withdraw():
                 raise ConsoleError(
                     f"The {self.name} lane is busy",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator
 
@@ -150,3 +151,12 @@ async def test_an_error_keeps_nothing_of_the_failed_call_alive(lane: Lane) -> No
         await lane.run(connect)
     assert caught.value.__cause__ is not None
     assert made[0]() is None
+
+
+async def test_an_answer_that_came_while_the_time_ran_out_counts() -> None:
+    lane = Lane("late", threads=1)
+    waiting = asyncio.ensure_future(lane.run(lambda: 7, timeout_s=0.05))
+    await asyncio.sleep(0)
+    time.sleep(0.2)  # the loop stands still: answer and end of the time are both due when it goes on
+    assert await waiting == 7
+    await lane.aclose()
