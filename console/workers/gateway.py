@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LEAVE_WITHIN_S = 0.1
 ONCE = frozenset({"pool_grow", "pool_shrink", "pool_restart"})
 """Said twice they do it twice; of all others the second does nothing more."""
 
@@ -45,6 +46,10 @@ class Control(Protocol):
         """Send one command that nobody answers."""
         ...
 
+    def leave(self) -> None:
+        """Wait for no more answers: a round under way ends soon. Does not block, from any thread."""
+        ...
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         ...
@@ -57,6 +62,7 @@ class CeleryControl:
         self._app = app
         self._address = address
         self._lock = threading.Lock()
+        self._leaving = threading.Event()
         self._oid = str(uuid4())
         self._connection: Any = None
         self._channel: Any = None
@@ -68,9 +74,13 @@ class CeleryControl:
     def tell(self, request: Request) -> None:
         self._with_channel(lambda: self._publish(request, ticket=None))
 
+    def leave(self) -> None:
+        self._leaving.set()
+
     def close(self) -> None:
         with self._lock:
             self._drop()
+            self._leaving.clear()
 
     def _with_channel(self, act: Callable[[], T], *, fresh: bool = False) -> T:
         """Run `act` with an open channel; an idle connection that died is replaced once.
@@ -152,10 +162,12 @@ class CeleryControl:
 
     def _drain(self, collected: _Collected, deadline_s: float) -> None:
         while not collected.complete and (left_s := deadline_s - time.monotonic()) > 0:
-            try:
-                self._connection.drain_events(timeout=left_s)
-            except TimeoutError:
+            if self._leaving.is_set():
                 return
+            try:
+                self._connection.drain_events(timeout=min(left_s, LEAVE_WITHIN_S))
+            except TimeoutError:
+                continue
             except (ValueError, TypeError, KeyError, AttributeError):
                 # An envelope that is not kombu's: somebody wrote into our reply queue.
                 collected.malformed += 1

@@ -121,6 +121,8 @@ class WorkersService:
         self._unlisten()
         session, control = self._session, self._control
         self._session = self._control = self._history = None
+        if control is not None:
+            control.leave()
         self._wake.set()  # a lane may swallow the cancellation; the loop then ends by itself
         await self._tasks.aclose()
         if session is not None and control is not None:

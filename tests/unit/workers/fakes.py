@@ -99,6 +99,9 @@ class FakeControl:
             )
             return Replies(answers, self.malformed)
 
+    def leave(self) -> None:
+        """Nobody is waited for here."""
+
     def tell(self, request: Request) -> None:
         for name, node in self.nodes.items():
             if request.method == "shutdown" and self._hears(name, node, request) and not node.stubborn:
