@@ -280,10 +280,10 @@ async def test_a_tunnel_that_does_not_open_is_the_reason_shown(world: World, sql
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://shop:wrong@127.0.0.1:1/shop",
-        "mysql://shop:wrong@127.0.0.1:1/shop",
-        "postgresql://shop:wrong@127.0.0.1:1/shop?sslmode=verify-full&sslrootcert=/nowhere/ca.crt",
-        "mysql://shop:wrong@no-such-host.invalid/shop?ssl-mode=VERIFY_IDENTITY",
+        "postgresql://shop:s3cr3t-shop@127.0.0.1:1/shop",
+        "mysql://shop:s3cr3t-shop@127.0.0.1:1/shop",
+        "postgresql://shop:s3cr3t-shop@127.0.0.1:1/shop?sslmode=verify-full&sslrootcert=/nowhere/ca.crt",
+        "mysql://shop:s3cr3t-shop@no-such-host.invalid/shop?ssl-mode=VERIFY_IDENTITY",
         "postgresql:///shop?host=/nowhere",
         "sqlite:////nowhere/db.sqlite3",
     ],
