@@ -7,6 +7,7 @@ from enum import StrEnum
 from urllib.parse import quote
 
 from console.broker.tls import TlsOptions
+from console.core.errors import Cause, ConsoleError
 from console.core.redaction import MASK, Secret
 
 DEFAULT_TIMEOUT_S = 5.0
@@ -119,8 +120,23 @@ class BrokerAddress:
         return self.sentinels or ((self.host, self.port),)
 
     def near(self, endpoint: Endpoint) -> Endpoint:
-        """Where to connect for `endpoint`: itself, or the near end of a tunnel."""
-        return dict(self.routes).get(endpoint, endpoint)
+        """Where to connect for `endpoint`: itself, or the near end of a tunnel.
+
+        Raises `ConsoleError` for what the tunnel does not lead to (yet): its name or address means another
+        machine on this side, and a password must not go to a stranger.
+        """
+        if not self.routes:
+            return endpoint
+        near = dict(self.routes).get(endpoint)
+        if near is None:
+            raise ConsoleError(
+                "The SSH tunnel does not lead to this server",
+                detail=f"{endpoint_text(endpoint)} is not reached through the SSH tunnel.",
+                remedy="The console opens a way to it when it connects anew.",
+                cause=Cause.UNREACHABLE,
+                retryable=True,
+            )
+        return near
 
 
 def endpoint_text(endpoint: Endpoint) -> str:

@@ -12,7 +12,7 @@ import redis
 from console.broker.address import BrokerAddress, BrokerKind, Endpoint
 from console.broker.errors import broker_errors, redis_error, refused_login
 from console.broker.redis_client import CLIENT_NAME
-from console.broker.stream import ask, find_primary, not_redis, open_endpoint, open_stream
+from console.broker.stream import ask, find_primary, login_words, not_redis, open_endpoint, open_stream
 from console.core.errors import Cause, ConsoleError
 
 if TYPE_CHECKING:
@@ -93,11 +93,9 @@ class RedisPing:
             self._line = open_endpoint(address, self._primary, timeout_s=left_s)
         else:
             self._line = open_stream(address)
-        password = address.password.reveal()
-        if password:
-            user = (address.username,) if address.username else ()
+        if login := login_words(address.username, address.password):
             try:
-                self._ask(deadline_s, "AUTH", *user, password)
+                self._ask(deadline_s, *login)
             except ConsoleError as error:
                 # Whatever else a server answers to AUTH (no password set, no such user), the login failed.
                 raise error if error.retryable else refused_login(address) from error

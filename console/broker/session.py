@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 NEVER_RESTORE_S = 10**9
 # kombu gives connecting, the login and each answer of AMQP the connection's timeout anew.
 LINK_STEPS = 4
+TUNNELS_END_S = 10.0
 SHORTEST_LANE_S = 12.0
 NO_RIGHTS_MISSING: Rights = MappingProxyType({})
 
@@ -177,7 +178,13 @@ class Session:
             with contextlib.suppress(ConsoleError):
                 await self.control.run(self._close_celery, self._celery, timeout_s=2.0)
         with contextlib.suppress(ConsoleError):
-            await self.link.run(self._close_lines, timeout_s=1.0)
+            await self.link.run(self._ping.close, timeout_s=1.0)
+        if self.tunnels:
+            # A lane of their own: the others may be stuck, and to end the tunnels is what frees them.
+            ending = Lane("tunnels of a session", timeout_s=TUNNELS_END_S)
+            with contextlib.suppress(ConsoleError):
+                await ending.run(self._close_tunnels)
+            await ending.aclose(wait_s=0.5)
         for lane in (self.link, self.control, self.queues, self.database, self.history):
             await lane.aclose(wait_s=0.5)
         if self._redis is not None:
@@ -192,8 +199,7 @@ class Session:
         finally:
             close_celery_app(app)
 
-    def _close_lines(self) -> None:
-        self._ping.close()
+    def _close_tunnels(self) -> None:
         for tunnel in self.tunnels:
             tunnel.close()
 

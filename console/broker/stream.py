@@ -15,6 +15,7 @@ import hiredis
 from console.broker.address import BrokerAddress, BrokerKind, Endpoint, endpoint_text
 from console.broker.tls import wrap
 from console.core.errors import Cause, ConsoleError
+from console.core.redaction import Secret
 
 ANSWER_BYTES = 65_536
 SHORTEST_S = 0.05
@@ -205,10 +206,8 @@ def _ask_sentinel(address: BrokerAddress, sentinel: Endpoint, timeout_s: float, 
     shown = f"Sentinel {endpoint_text(sentinel)}"
     try:
         reader = hiredis.Reader()
-        password = address.sentinel_password.reveal()
-        if password:
-            user = (address.sentinel_username,) if address.sentinel_username else ()
-            _told(ask(line, reader, "AUTH", *user, password, timeout_s=timeout_s), shown)
+        if login := login_words(address.sentinel_username, address.sentinel_password):
+            _told(ask(line, reader, *login, timeout_s=timeout_s), shown)
         answer = ask(line, reader, "SENTINEL", *words, timeout_s=timeout_s)
         if isinstance(answer, hiredis.ReplyError) and "No such master" in str(answer):
             return None
@@ -249,6 +248,16 @@ def not_redis(shown: str) -> ConsoleError:
         remedy="Check host, port and TLS of the connection.",
         cause=Cause.PROTOCOL,
     )
+
+
+def login_words(username: str, password: Secret) -> tuple[str, ...]:
+    """The AUTH command of a login, as redis-py sends it too; empty for the default user without a password.
+
+    A user may have no password at all (`nopass`), and is then one who is not the default user all the same.
+    """
+    if not username and not password:
+        return ()
+    return ("AUTH", *((username,) if username else ()), password.reveal())
 
 
 def command(*words: str) -> bytes:

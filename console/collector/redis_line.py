@@ -15,7 +15,7 @@ from typing import cast
 import hiredis
 
 from console.broker.address import BrokerAddress, BrokerKind, Endpoint, endpoint_text
-from console.broker.stream import ask, command, find_primary, open_endpoint, open_stream
+from console.broker.stream import ask, command, find_primary, login_words, open_endpoint, open_stream
 from console.collector.event_line import (
     ANSWER_WITHIN_S,
     HELD_BYTES,
@@ -187,10 +187,8 @@ class RedisEventLine(EventLine):
 
     def _subscribe(self, line: socket.socket) -> RedisReader:
         address, parser = self._address, hiredis.Reader()
-        password = address.password.reveal()
-        if password:
-            user = (address.username,) if address.username else ()
-            self._ask(line, parser, "AUTH", *user, password)
+        if login := login_words(address.username, address.password):
+            self._ask(line, parser, *login)
         self._ask(line, parser, "CLIENT", "SETNAME", CLIENT_NAME, refusable=True)
         # In one command: after the first of two a message could stand where an answer is expected.
         first, *others = event_patterns(address)

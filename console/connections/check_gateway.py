@@ -29,7 +29,7 @@ from console.broker.needs import REDIS_NEEDS, Need
 from console.broker.redis_client import make_redis_client
 from console.broker.rights import Probed, probe_rabbitmq, probe_redis, redis_rights
 from console.broker.sending import ask_workers
-from console.broker.stream import ask, dial, find_primary, not_redis, open_stream, unreachable
+from console.broker.stream import ask, dial, find_primary, login_words, not_redis, open_stream, unreachable
 from console.broker.tls import tls_error, wrap
 from console.connections.check_model import StepState
 from console.connections.model import Connection, ResultBackend, Secrets
@@ -239,9 +239,8 @@ class BrokerCheck:
         if line is None:
             raise ConnectionError("the line was closed")
         try:
-            if address.password:
-                user = (address.username,) if address.username else ()
-                answer = self._ask("AUTH", *user, address.password.reveal())
+            if login := login_words(address.username, address.password):
+                answer = self._ask(*login)
                 if isinstance(answer, hiredis.ReplyError):
                     # Redis before 6, or one without any password, says so; all the others say no more.
                     raise _no_password_wanted(address, str(answer)) or refused_login(address)

@@ -5,14 +5,15 @@ Blocking; on a lane, except `close`, which any thread may call to end an opening
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from console.broker.address import DEFAULT_TIMEOUT_S, BrokerAddress, BrokerKind, Endpoint
 from console.broker.database import DatabaseAddress
+from console.broker.management import management_endpoint
 from console.broker.stream import find_primary, find_replicas
 from console.broker.tunnel import SshTunnel
 from console.broker.tunnel_settings import TunnelSettings
@@ -21,8 +22,6 @@ from console.core.errors import Cause, ConsoleError
 from console.core.redaction import Secret
 
 SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
-MANAGEMENT_PORT = 15672
-MANAGEMENT_TLS_PORT = 15671
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,9 @@ class Tunnels:
 
         address = through(address, *address.endpoints())
         if address.kind is BrokerKind.RABBITMQ:
-            return through(address, management_endpoint(address))
+            # An address of it that is not valid is said where it is used: the broker can do without.
+            with contextlib.suppress(ConsoleError):
+                address = through(address, management_endpoint(address))
         if address.kind is BrokerKind.SENTINEL:
             primary = find_primary(address, timeout_s=address.timeout_s)
             replicas = find_replicas(address, timeout_s=address.timeout_s)
@@ -152,13 +153,3 @@ def lacks_route(address: BrokerAddress) -> bool:
     except ConsoleError:
         return False
     return primary not in dict(address.routes)
-
-
-def management_endpoint(address: BrokerAddress) -> Endpoint:
-    """Where RabbitMQ's management API is, as it must be reached from the far end of a tunnel."""
-    usual = MANAGEMENT_TLS_PORT if address.tls else MANAGEMENT_PORT
-    if not address.management_url:
-        return address.host, usual
-    parts = urlsplit(address.management_url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.hostname or address.host, port

@@ -16,7 +16,6 @@ from console.broker.address import BrokerAddress, BrokerKind
 from console.broker.database import parse_database_url
 from console.broker.tunnel_settings import TunnelSettings
 from console.connections.model import Connection, Purpose
-from console.connections.tunnels import management_endpoint
 from console.core.connection import Environment, LinkState
 from console.core.redaction import Secret
 from tests.integration.connections.world import Person, Setup, broker_secret, shop, typed
@@ -193,13 +192,6 @@ async def test_sentinel_behind_a_jump_host_fails_over(
     await setup.until(lambda: setup.service.session is not session)
     await setup.connected()
     await gone(setup)
-
-
-def test_the_management_api_is_reached_through_the_tunnel_too() -> None:
-    rabbit = BrokerAddress("mq.example", 5672, kind=BrokerKind.RABBITMQ)
-    assert management_endpoint(rabbit) == ("mq.example", 15672)
-    told = replace(rabbit, management_url="https://console.example/rabbit")
-    assert management_endpoint(told) == ("console.example", 443)
 
 
 async def test_opening_and_leaving_tunnels_leaves_nothing_behind(
