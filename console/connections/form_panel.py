@@ -77,7 +77,7 @@ class Form(QObject):
         self, name: str, label: str, control: EntryField, hint: str, note: RowNote | None = None
     ) -> Field:
         field = Field(label, control, hint=hint)
-        control.textEdited.connect(partial(self._on_edit, name))
+        control.typed.connect(partial(self._on_edit, name))
         control.left.connect(partial(self.left.emit, name))
         field.setMinimumWidth(NARROW)
         set_error = field.set_error if note is None else partial(self._narrow_error, control, note, label)
@@ -98,7 +98,7 @@ class Form(QObject):
         def show(value: Value) -> None:
             control.show_text(value.reveal() if isinstance(value, Typed) else "")
 
-        control.textEdited.connect(lambda text: self._on_edit(name, Typed(text) if text else None))
+        control.typed.connect(lambda text: self._on_edit(name, Typed(text) if text else None))
         control.forget.connect(lambda: self._on_edit(name, Typed("")))
         control.left.connect(partial(self.left.emit, name))
         self._secrets[name] = control

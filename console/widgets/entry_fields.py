@@ -17,9 +17,12 @@ _LEFT = 18
 class EntryField(TextField):
     """A field that tells when it is left, with room for an icon before the text and buttons after it.
 
-    `left` comes when the keyboard goes elsewhere, not when another window comes to the front.
+    `typed` carries the text with each key. `left` comes when the keyboard goes elsewhere, not when another
+    window comes to the front. What assistive technology puts in (of which `textEdited` says nothing) is
+    whole: it is typed and left at once. What the program shows by `setText` is neither.
     """
 
+    typed = Signal(str)
     left = Signal()
 
     def __init__(
@@ -35,6 +38,9 @@ class EntryField(TextField):
         super().__init__(name=name, placeholder=placeholder, mono=mono, password=password, parent=parent)
         self._icon = icon
         self._buttons: list[IconButton] = []
+        self._expected = False
+        self.textEdited.connect(self._on_keys)
+        self.textChanged.connect(self._on_text)
         self.setTextMargins(_LEFT if icon else 0, 0, 0, 0)
         self.setMinimumWidth(40)
         repaint_on_change(self)
@@ -44,6 +50,25 @@ class EntryField(TextField):
 
     def minimumSizeHint(self) -> QSize:
         return QSize(40, self.minimumHeight())
+
+    def setText(self, text: str | None) -> None:
+        self._expected = (text or "") != self.text()
+        super().setText(text)
+        self._expected = False
+
+    def clear(self) -> None:
+        self.setText("")
+
+    def _on_keys(self, text: str) -> None:
+        self._expected = True  # Qt tells of the change itself right after this
+        self.typed.emit(text)
+
+    def _on_text(self, text: str) -> None:
+        if self._expected:
+            self._expected = False
+            return
+        self.typed.emit(text)
+        self.left.emit()
 
     def show_text(self, text: str) -> None:
         """Replace the text without moving the cursor of somebody who types just this."""

@@ -94,10 +94,16 @@ class SearchField(TextField):
         self._timer = QTimer(self, singleShot=True, interval=_DEBOUNCE_MS)
         self._timer.timeout.connect(lambda: self.edited.emit(self.text()))
         self.textChanged.connect(self._on_text)
-        self.textEdited.connect(lambda _text: self._timer.start())
+        # Not `textEdited`: that is silent about what assistive technology puts in.
+        self.textChanged.connect(lambda _text: self._timer.start())
         self.returnPressed.connect(self._on_return)
         self._arrange()
         repaint_on_change(self)
+
+    def setText(self, text: str | None) -> None:
+        """Show a text without telling."""
+        super().setText(text)
+        self._timer.stop()
 
     def set_hint(self, hint: str) -> None:
         """Replace the muted words at the right; empty for none."""
