@@ -48,7 +48,8 @@ class LineWatch:
     - `gave_up(error)`: the end; the session's state is the caller's business then.
     - `connected()`: at the first answer.
     - `rerouted()`: after each failure; True when the caller opens the connection anew.
-    - `probe(session)`: blocking, on the link lane: what the broker's user may not do.
+    - `probe(session)`: blocking, on the control lane: what the broker's user may not do.
+    - `start(work, name)`: runs `work` beside the pings.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class LineWatch:
         gave_up: Callable[[ConsoleError], None],
         connected: Callable[[], None],
         rerouted: Callable[[], Awaitable[bool]],
+        start: Callable[[Awaitable[None], str], None],
         boot_s: Callable[[], float] = boot_s,
     ) -> None:
         self._session = session
@@ -68,6 +70,8 @@ class LineWatch:
         self._gave_up = gave_up
         self._connected = connected
         self._rerouted = rerouted
+        self._start = start
+        self._probing = False
         self._boot_s = boot_s
         self._awaited_s = 0.0
         self._now = asyncio.Event()
@@ -156,7 +160,9 @@ class LineWatch:
         if not self._was_connected:
             self._was_connected = True
             self._connected()
-        await self._probe_rights()
+        if self._probes_left and not self._probing:
+            self._probing = True
+            self._start(self._probe_rights(), "ask what is permitted")
         self._expect(PING_S)
         await self._until_next_ping()
         if self._slept():
@@ -164,15 +170,15 @@ class LineWatch:
         self._expect(session.address.timeout_s)
 
     async def _probe_rights(self) -> None:
-        """Once for this login; an attempt that fails is made again a few times."""
-        if not self._probes_left or self.ended:
-            return
+        """Once for this login, beside the pings; an attempt that fails is made again a few times."""
         self._probes_left -= 1
         try:
-            rights = await self._session.link.run(self._probe, self._session)
+            rights = await self._session.control.run(self._probe, self._session)
         except ConsoleError as error:
             log.info("what the broker's user may do could not be asked: %s", error)
             return
+        finally:
+            self._probing = False
         self._probes_left = 0
         if not self.ended:
             self._session.set_rights(rights)

@@ -389,6 +389,7 @@ class ConnectionsService:
             gave_up=lambda error: self._start(self._gave_up(session, error), "give up"),
             connected=lambda: self._start(self._note_use(session.info.id), "note use"),
             rerouted=lambda: self._rerouted(session),
+            start=self._start,
         )
         self._watching = self._tasks.start(self._watch.run(), name="watch the line")
 

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from console.broker.session import Session
 from console.core.clock import Clock
-from console.core.connection import LinkStatus
+from console.core.connection import LinkStatus, Right
 from console.core.errors import ConsoleError
 from console.core.happening import Happening
 from console.core.notices import NoticeBoard
@@ -110,6 +110,7 @@ class QueuesService:
         self._tasks = Tasks("queues")
         self._wake = asyncio.Event()
         self._disconnect: Callable[[], None] = lambda: None
+        self._unlisten: Callable[[], None] = lambda: None
         self._memory = _Memory()
         self._visible = False
         self._refresh_wanted = False
@@ -127,11 +128,13 @@ class QueuesService:
         self._change = -1
         self._publish(QueuesSnapshot())
         self._disconnect = session.status_changed.connect(self._on_status)
+        self._unlisten = session.rights_changed.connect(lambda _rights: self.refresh())
         self._tasks.start(self._watch(session, self._queues), name="watch")
 
     async def detach(self) -> None:
         """Stop following and forget."""
         self._disconnect()
+        self._unlisten()
         session, queues = self._session, self._queues
         self._session = self._queues = self._history = None
         self._wake.set()  # a lane may swallow the cancellation; the loop then ends by itself
@@ -150,7 +153,9 @@ class QueuesService:
     @property
     def messages_refusal(self) -> str:
         """Why the messages of this broker cannot be looked at; "" when they can."""
-        return self._queues.messages_refusal if self._queues is not None else ""
+        if self._queues is None or self._session is None:
+            return ""
+        return self._queues.messages_refusal or self._session.rights.get(Right.READ_MESSAGES, "")
 
     def set_visible(self, visible: bool) -> None:
         """Whether somebody looks at the page."""
@@ -232,7 +237,8 @@ class QueuesService:
         question = DepthQuestion(
             queues=tuple(sorted(name for name in names if is_task_queue(name))),
             filled=memory.filled,
-            heads=self._visible,
+            # A refused head would take the depths with it.
+            heads=self._visible and Right.READ_MESSAGES not in session.rights,
             unacked=self._visible,
             unacked_before=memory.unacked,
             bindings=memory.bindings,
@@ -334,12 +340,12 @@ class QueuesService:
                 growth.add(at_s, ready)
             came, went = self._rates(depths, name)
             series = self._series(name, came, went, at_s)
-            unacked = depths.unacked
+            unacked = depths.unacked if ready is not None else None
             rows.append(
                 QueueRow(
                     name=name,
                     ready=ready,
-                    unacked=None if unacked is None or ready is None else unacked.by_queue.get(name, 0),
+                    unacked=None if unacked is None else unacked.by_queue.get(name, 0),
                     unacked_at_least=unacked is not None and not unacked.complete,
                     consumers=_consumers_of(depths, consumers, name),
                     oldest=ages.get(name),
@@ -375,12 +381,16 @@ class QueuesService:
         return series
 
     def _ages(self, depths: Depths) -> dict[str, Age]:
-        """The wait of the oldest of each queue's next messages; exact where its sending is known."""
+        """The wait of the oldest of each queue's next messages; exact where that message's sending is known.
+
+        Of a broker that tells no message, the history says only what may still wait.
+        """
         now, now_s = self._clock.now(), self._clock.monotonic_s()
-        known = {**self._memory.waiting, **depths.oldest}
+        known = {name: (at, False) for name, at in self._memory.waiting.items()}
+        known |= {name: (at, True) for name, at in depths.oldest.items()}
         ages = {
-            name: Age(max(0.0, (now - at).total_seconds()), exact=True)
-            for name, at in known.items()
+            name: Age(max(0.0, (now - at).total_seconds()), exact=told, estimated=not told)
+            for name, (at, told) in known.items()
             if depths.ready.get(name)
         }
         for head in depths.heads:

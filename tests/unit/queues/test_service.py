@@ -12,7 +12,7 @@ import pytest
 
 from console.broker.address import BrokerAddress
 from console.broker.session import Session
-from console.core.connection import ConnectionInfo, Environment, LinkState
+from console.core.connection import ConnectionInfo, Environment, LinkState, Right
 from console.core.errors import Cause, ConsoleError
 from console.core.notices import NoticeBoard
 from console.history.model import CollectorState, CollectorSummary
@@ -103,6 +103,20 @@ async def test_does_not_ask_while_the_line_is_down_and_keeps_what_it_had(world: 
     assert world.service.snapshot.stale
     assert world.row().ready == 1
     assert world.service.snapshot.as_of == world.clock.now()
+
+
+async def test_who_may_not_read_messages_still_sees_depths(world: World) -> None:
+    world.queues.put("mail", envelope())
+    world.service.set_visible(True)
+    world.service.attach(world.session)
+    world.session.set_status(LinkState.CONNECTED)
+    await until(lambda: not world.service.snapshot.stale)
+    assert [one.heads for one in world.queues.questions][-1:] == [True]
+    world.session.set_rights({Right.READ_MESSAGES: "The broker user may not read messages"})
+    await world.read()
+    assert [one.heads for one in world.queues.questions][-1:] == [False]
+    assert world.row().ready == 1
+    assert world.service.messages_refusal == "The broker user may not read messages"
 
 
 async def test_a_failed_reading_is_an_error_beside_the_old_rows(world: World) -> None:
@@ -252,12 +266,30 @@ async def test_a_broker_may_tell_its_queues_itself(telling: World) -> None:
     assert [row.name for row in snapshot.rows] == ["celery_delayed_3", "mail", "named"]
     mail = world.row()
     assert (mail.ready, mail.unacked, mail.consumers, mail.in_per_s, mail.out_per_s) == (2, 7, 3, 1.5, None)
-    assert mail.oldest == Age(5.0, exact=True)
+    assert mail.oldest == Age(5.0, exact=False, estimated=True)  # two wait, but perhaps not the last two
     named = world.row("named")
     assert (named.ready, named.unacked, named.consumers, named.alert) == (None, None, None, Alert.MISSING)
     assert world.row("celery_delayed_3").alert is Alert.DELAYED
     assert (snapshot.ready, snapshot.unacked, snapshot.note) == (3, 7, "Something is not known.")
     assert world.service.messages_refusal == "Not here."
+
+
+async def test_what_the_broker_says_of_its_oldest_message_is_no_estimate(telling: World) -> None:
+    world = telling
+    noon = world.clock.now()
+    world.history.rows += [("mail", "a", noon - timedelta(seconds=90))]
+    await shown(
+        world,
+        ready={"mail": 1},
+        unacked=Unacked(0, {}, complete=False),
+        queues=frozenset({"mail", "silent"}),
+        unknown=frozenset({"silent"}),
+        oldest={"mail": noon - timedelta(seconds=7)},
+    )
+    assert world.row().oldest == Age(7.0, exact=True)
+    assert world.row().unacked_at_least
+    silent = world.row("silent")
+    assert (silent.ready, silent.unacked, silent.unacked_at_least) == (None, None, False)
 
 
 async def test_what_a_broker_does_not_tell_is_unknown_and_not_0(telling: World) -> None:
