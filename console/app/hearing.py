@@ -39,14 +39,15 @@ def queues_seen(snapshot: QueuesSnapshot) -> QueuesSeen:
         (row.name, row.ready) for row in snapshot.rows if row.ready and row.alert is Alert.NO_CONSUMER
     )
     oldest = max(
-        ((row.oldest.seconds, row.name) for row in snapshot.rows if row.oldest is not None),
-        default=(None, None),
+        ((row.oldest.seconds, row.name, row.oldest.mark) for row in snapshot.rows if row.oldest is not None),
+        default=(None, None, ""),
     )
     return QueuesSeen(
         waiting=None if snapshot.stale else snapshot.ready,
         without_consumer=without,
         oldest_s=oldest[0],
         oldest_queue=oldest[1],
+        oldest_mark=oldest[2],
     )
 
 

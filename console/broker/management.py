@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ MOST_BYTES = 8 * 1024 * 1024
 """Of one answer; 500 queues are 80 KB."""
 PAGE_QUEUES = 500
 MOST_PAGES = 10
+PAGES_WITHIN_S = 5.0
+"""A slow server with many pages must not hold the lane of the queues for longer than it waits."""
 COLUMNS = (
     "name,messages_ready,messages_unacknowledged,consumers,head_message_timestamp,"
     "message_stats.publish_details.rate,message_stats.deliver_get_details.rate"
@@ -86,10 +89,10 @@ class ManagementApi:
         self._with_rates: bool | None = None
 
     def queues(self) -> VhostFigures:
-        """All queues of the connection's vhost, at most 5,000."""
+        """All queues of the connection's vhost, at most 5,000, and what came within a few seconds."""
+        deadline_s = time.monotonic() + PAGES_WITHIN_S
         if self._with_rates is None:
-            overview = self.get("/api/overview?columns=rates_mode")
-            self._with_rates = isinstance(overview, dict) and overview.get("rates_mode") != "none"
+            self._with_rates = _counts_rates(self.get("/api/overview?columns=rates_mode,disable_stats"))
         path = f"/api/queues/{quote(self._address.vhost, safe='')}?page_size={PAGE_QUEUES}&columns={COLUMNS}"
         found: dict[str, QueueFigures] = {}  # the list moves between two pages: a queue may come twice
         for page in range(1, MOST_PAGES + 1):
@@ -101,6 +104,8 @@ class ManagementApi:
                     found[figures.name] = figures
             if page >= pages:
                 return VhostFigures(tuple(found.values()), complete=True)
+            if time.monotonic() > deadline_s:
+                break
         return VhostFigures(tuple(found.values()), complete=False)
 
     def get(self, path: str) -> Any:
@@ -235,6 +240,13 @@ def _words(error: OSError | HTTPException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return "the connection was closed" if isinstance(error, OSError) else "another protocol than HTTP answers"
+
+
+def _counts_rates(overview: Any) -> bool:
+    """Whether the server counts messages per second; where it does not, a rate is unknown and not 0."""
+    if not isinstance(overview, dict):
+        return False
+    return overview.get("rates_mode") != "none" and overview.get("disable_stats") is not True
 
 
 def _items(answer: Any) -> tuple[list[Any], int]:

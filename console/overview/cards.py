@@ -103,7 +103,7 @@ def _oldest(queues: QueuesSeen | None) -> str:
     if queues.oldest_s is None:
         return ""
     where = f", in {queues.oldest_queue}" if queues.oldest_queue else ""
-    return f"oldest {duration_text(queues.oldest_s)}{where}"
+    return f"oldest {queues.oldest_mark}{duration_text(queues.oldest_s)}{where}"
 
 
 def _rate(value: float) -> str:

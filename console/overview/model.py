@@ -90,12 +90,16 @@ class WorkersSeen:
 
 @dataclass(frozen=True, slots=True)
 class QueuesSeen:
-    """`waiting` in all queues, None while unknown; those that wait without a consumer; the oldest message."""
+    """`waiting` in all queues, None while unknown; those that wait without a consumer; the oldest message.
+
+    `oldest_mark` stands before its time where that is not exact ("≥ ", "≈ ").
+    """
 
     waiting: int | None = None
     without_consumer: tuple[tuple[str, int], ...] = ()
     oldest_s: float | None = None
     oldest_queue: str | None = None
+    oldest_mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,13 +174,15 @@ class AmqpQueues:
 
 def _depths(found: Sequence[QueueFigures], asked: frozenset[str], *, complete: bool) -> Depths:
     names = frozenset(queue.name for queue in found)
+    not_told = frozenset(queue.name for queue in found if queue.ready is None)
+    absent = asked - names
     held = {queue.name: queue.unacked for queue in found if queue.unacked is not None}
     return Depths(
         ready={queue.name: queue.ready for queue in found if queue.ready},
-        unacked=Unacked(sum(held.values()), held, complete=True),
+        unacked=Unacked(sum(held.values()), held, complete=complete and len(held) == len(names)),
         queues=names,
-        missing=asked - names if complete else frozenset(),
-        unknown=frozenset(queue.name for queue in found if queue.ready is None),
+        missing=absent if complete else frozenset(),
+        unknown=not_told if complete else not_told | absent,
         consumers={queue.name: queue.consumers for queue in found if queue.consumers is not None},
         rates={queue.name: (queue.in_per_s, queue.out_per_s) for queue in found},
         oldest={queue.name: queue.oldest for queue in found if queue.oldest is not None},

@@ -154,10 +154,8 @@ def drain_text(row: QueueRow | None) -> str:
 
 
 def age_text(age: Age | None) -> str:
-    """A wait; with "≥" when the console has only seen it for so long."""
-    if age is None:
-        return UNKNOWN
-    return duration_text(age.seconds) if age.exact else f"≥ {duration_text(age.seconds)}"
+    """A wait; with "≥" when the console has only seen it for so long, with "≈" when it is an estimate."""
+    return UNKNOWN if age is None else f"{age.mark}{duration_text(age.seconds)}"
 
 
 def _badge(row: QueueRow) -> tuple[str, str, str | None] | None:
@@ -202,6 +200,11 @@ def _sent(sent: datetime | None, *, now: datetime, zone: tzinfo) -> str:
 def _age_tooltip(age: Age | None) -> str | None:
     if age is None or age.exact:
         return None
+    if age.estimated:
+        return (
+            "An estimate: RabbitMQ does not say how long a message waits, so this is the oldest task that "
+            "was sent here, by the events, and that no worker has received"
+        )
     return "Redis keeps no time of a message: so long the console has seen it wait"
 
 

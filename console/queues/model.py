@@ -119,10 +119,21 @@ class Alert(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """How long the next message has waited; `exact` is False when it is at least that long."""
+    """How long the next message has waited; when that is not `exact`, it is at least that long.
+
+    `estimated`: worked out from the history of events, and as likely too long as too short.
+    """
 
     seconds: float
     exact: bool
+    estimated: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What stands before the time where it is not exact."""
+        if self.exact:
+            return ""
+        return "≈ " if self.estimated else "≥ "
 
 
 @dataclass(frozen=True, slots=True)
