@@ -37,6 +37,7 @@ from console.connections.service import ConnectionsService
 from console.connections.tabs_panel import COLOUR_DOTS
 from console.connections.view_model import ConnectionsViewModel
 from console.core.clock import SystemClock
+from console.core.commands import Command
 from console.core.connection import LOCAL_STACK_ID, ConnectionInfo, LinkState, LinkStatus, Mode, Rights
 from console.core.home import Home
 from console.core.notices import Level, NoticeAction, NoticeBoard
@@ -144,7 +145,7 @@ class Console:
             clock=clock,
             notices=notices,
             consumers=self.workers.consumers_by_queue,
-            known=self.workers.queues,
+            known=self._named_queues,
         )
         self.task_list = TasksService(clock=clock, registered=self.workers.registered_tasks)
         self.schedules = ScheduleService(clock=clock, notices=notices, runner=self.runner)
@@ -181,6 +182,11 @@ class Console:
         self.resend_view = ResendViewModel(self.resend, self.runner)
 
     # The connection and what follows it
+
+    def _named_queues(self) -> tuple[str, ...]:
+        """Queues that workers consume or schedules send to, whether anything is in them or not."""
+        scheduled = [view.schedule.queue for view in self.schedules.snapshot.rows or ()]
+        return tuple(sorted({*self.workers.queues(), *(queue for queue in scheduled if queue)}))
 
     def _missing_rights(self) -> Rights:
         session = self.connections.session
@@ -350,7 +356,15 @@ class Console:
         )
         fill_menu(window.menu, acts)
         QShortcut(QKeySequence(NEW_WINDOW), window).activated.connect(self.open_window)
-        window.commands = lambda: stack_commands(acts)
+        window.commands = lambda: [*stack_commands(acts), *self._window_commands()]
+
+    def _window_commands(self) -> list[Command]:
+        open_id = self._open_connection()
+        return [
+            Command(f"Open {one.name} in a new window", partial(self.open_window, one.name))
+            for one in self.connections.connections
+            if not one.is_local_stack and (open_id is None or one.id != open_id.id)
+        ]
 
     def open_window(self, connection: str = "") -> None:
         """One more window on this home, for work on another connection (by name) at the same time."""
