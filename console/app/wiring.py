@@ -185,7 +185,8 @@ class Console:
 
     def _named_queues(self) -> tuple[str, ...]:
         """Queues that workers consume or schedules send to, whether anything is in them or not."""
-        scheduled = [view.schedule.queue for view in self.schedules.snapshot.rows or ()]
+        seen = self.schedules.snapshot
+        scheduled = [view.schedule.queue for view in (seen.rows or ()) if seen.attached]
         return tuple(sorted({*self.workers.queues(), *(queue for queue in scheduled if queue)}))
 
     def _missing_rights(self) -> Rights:
