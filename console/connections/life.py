@@ -121,6 +121,10 @@ class LineWatch:
             if session.link.stuck or error.cause is Cause.BUSY:
                 raise _no_answer(session.address.place, session.address.timeout_s) from error
             raise
+        except Exception as error:
+            # A library's surprise at what a server said: the line is not up because nobody has words for it.
+            log.exception("the broker could not be asked, in a way that is not known")
+            raise _not_understood(session.address.place) from error
 
     async def _failed(self, error: ConsoleError) -> bool:
         """Whether that was the end; otherwise it is time for the next attempt when this returns."""
@@ -204,6 +208,16 @@ class LineWatch:
         if not session.link.stuck:
             with contextlib.suppress(ConsoleError):
                 await session.link.run(session.drop_lines, timeout_s=1.0)
+
+
+def _not_understood(place: str) -> ConsoleError:
+    return ConsoleError(
+        "The broker's answer is not understood",
+        detail=f"{place} said something unexpected; the log has more.",
+        remedy="The console tries again. Check that a broker of this kind listens there.",
+        cause=Cause.OTHER,
+        retryable=True,
+    )
 
 
 def _no_answer(place: str, timeout_s: float) -> ConsoleError:

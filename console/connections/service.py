@@ -348,13 +348,16 @@ class ConnectionsService:
         opening = self._opening = self._tasks.start(self._maker.session(wanted, why), name="open")
         await asyncio.wait({opening})
         if wish != self._wish or opening.cancelled():
-            if not opening.cancelled() and isinstance(made := opening.result(), Session):
+            if not (opening.cancelled() or opening.exception()) and isinstance(
+                made := opening.result(), Session
+            ):
                 self._end(made)
             return  # somebody has wished otherwise meanwhile
-        outcome = opening.result()
+        # A bug is told by its task; "Connecting" must not stay behind it.
+        outcome = None if opening.exception() else opening.result()
         if not isinstance(outcome, Session):
             await self.disconnect()
-            if isinstance(outcome, ConsoleError):
+            if isinstance(outcome, ConsoleError) and self._wish == wish + 1:
                 self._refuse(outcome, wanted)
             return
         async with self._changing:
@@ -362,6 +365,9 @@ class ConnectionsService:
                 self._end(outcome)
                 return
             await self._close()
+            if wish != self._wish:  # features took their time to let go
+                self._end(outcome)
+                return
             self._begin(outcome, wanted)
 
     def _wish_anew(self) -> int:

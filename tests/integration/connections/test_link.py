@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from console.broker.database import parse_database_url
+from console.broker.address import BrokerAddress
+from console.broker.database import DatabaseAddress, parse_database_url
+from console.broker.session import Session
 from console.broker.url import parse_broker_url
 from console.connections.model import Connection, Secrets
 from console.core.connection import Environment, LinkState, Mode
@@ -153,6 +155,68 @@ async def test_the_last_wish_wins(setup: Setup, broker: ValkeyServer, own_broker
     await setup.until(lambda: setup.state is LinkState.CONNECTED)
     assert setup.service.session is not None
     assert setup.service.session.info.id == "other"
+
+
+async def test_what_is_no_longer_wanted_is_not_opened_while_features_let_go(
+    setup: Setup, broker: ValkeyServer
+) -> None:
+    await setup.service.save(shop(broker), broker_secret(broker.password))
+    await setup.service.connect("shop")
+    await setup.connected()
+    first = setup.session
+    opened: list[Session] = []
+    setup.service.opened.connect(opened.append)
+    letting_go, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        letting_go.set()
+        await let_go.wait()
+
+    setup.service.closing.append(slow)
+    again = asyncio.ensure_future(setup.service.connect("shop"))
+    await letting_go.wait()
+    ending = asyncio.ensure_future(setup.service.disconnect())
+    await asyncio.sleep(0)  # the person has pressed Disconnect by now
+    let_go.set()
+    await asyncio.gather(again, ending)
+    assert opened == []
+    assert setup.service.session is None
+    assert first.status.state is LinkState.DISCONNECTED
+
+
+class _Surprised:
+    def ping(self) -> float:
+        raise IndexError("pop from an empty deque")
+
+    def close(self) -> None:
+        pass
+
+
+async def test_an_answer_that_no_library_understands_is_a_line_that_is_not_up(
+    setup: Setup, broker: ValkeyServer
+) -> None:
+    await setup.service.save(shop(broker), broker_secret(broker.password))
+    await setup.service.connect("shop")
+    await setup.connected()
+    usual, setup.session._ping = setup.session._ping, _Surprised()
+    await setup.until(lambda: setup.state is LinkState.RECONNECTING)
+    error = setup.service.status.error
+    assert error is not None
+    assert "not understood" in error.title
+    setup.session._ping = usual
+    await setup.connected()
+
+
+async def test_a_bug_while_opening_leaves_no_connecting_behind(setup: Setup) -> None:
+    def broken() -> tuple[BrokerAddress, DatabaseAddress] | None:
+        raise LookupError("a bug")
+
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+    setup.service._maker._local = broken
+    await setup.service.connect("local-stack")
+    assert setup.service.status.state is LinkState.DISCONNECTED
+    assert [type(one) for one in told] == [LookupError]
 
 
 async def test_a_suspicion_of_somebody_else_changes_nothing_while_the_broker_answers(
