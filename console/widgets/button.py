@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from console.widgets.icons import draw_icon
 from console.widgets.paint import baseline, draw_box, draw_text, text_width
-from console.widgets.pressing import PlainButton, pressed_by_return
+from console.widgets.pressing import ClickedByToggle, PlainButton, pressed_by_return
 from console.widgets.style import ask_for_ring
 from console.widgets.text import number_text
 from console.widgets.theme import repaint_on_change, theme
@@ -47,7 +47,7 @@ class _Paint:
     ink: QColor
 
 
-class Button(QPushButton):
+class Button(ClickedByToggle, QPushButton):
     """A push button with optional icon, bold count and menu arrow.
 
     `kind="danger-outline"` is a normal button with red words, for what asks before it destroys; `danger` is
@@ -78,6 +78,7 @@ class Button(QPushButton):
         self.setFixedHeight(BUTTON_HEIGHT_BIG if big else BUTTON_HEIGHT_SMALL if small else BUTTON_HEIGHT)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setAutoDefault(False)
+        self.follow_toggles()
         # Qt does not own a button's menu; without this reference it would vanish.
         self._menu = menu
         if menu is not None:

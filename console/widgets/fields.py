@@ -21,6 +21,7 @@ from console.widgets.combo_access import ChosenByList, give_names_to
 from console.widgets.icons import draw_icon, pixmap
 from console.widgets.label import Text
 from console.widgets.paint import draw_box, draw_ring, draw_text, text_width
+from console.widgets.pressing import ClickedByToggle
 from console.widgets.style import ask_for_ring
 from console.widgets.theme import repaint_on_change, theme
 from console.widgets.tokens import BUTTON_HEIGHT, RADIUS, RADIUS_SMALL
@@ -275,12 +276,13 @@ class Select(QComboBox):
 give_names_to(Select.__name__)
 
 
-class CheckBox(QCheckBox):
+class CheckBox(ClickedByToggle, QCheckBox):
     """A check box of 16 px with a third, partial state."""
 
     def __init__(self, text: str, *, name: str | None = None, parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
         self.setAccessibleName(name if name is not None else text)
+        self.follow_toggles()
         self.setFont(theme().font("body"))
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self._ring = False
@@ -309,12 +311,13 @@ class CheckBox(QCheckBox):
         painter.end()
 
 
-class RadioButton(QRadioButton):
+class RadioButton(ClickedByToggle, QRadioButton):
     """A radio button of 16 px."""
 
     def __init__(self, text: str, *, parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
         self.setAccessibleName(text)
+        self.follow_toggles()
         self.setFont(theme().font("body"))
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         repaint_on_change(self)

@@ -10,7 +10,7 @@ from console.widgets.badge import Badge, EnvironmentBadge, StateBadge, StateLabe
 from console.widgets.button import Button, Chip, IconButton
 from console.widgets.charts import StackedBars
 from console.widgets.data_table import DataTable
-from console.widgets.fields import Select
+from console.widgets.fields import CheckBox, RadioButton, Select
 from console.widgets.label import Text
 from console.widgets.panel import Card, KeyValueGrid
 from console.widgets.tab_stops import tab_stops
@@ -78,6 +78,30 @@ def test_a_chooser_goes_by_its_name_and_says_what_is_chosen(qtbot: QtBot) -> Non
         chooser.show()
     assert interface.childCount() == 1
     assert interface.child(0).role() == QAccessible.Role.List
+
+
+def test_what_assistive_technology_toggles_is_clicked(qtbot: QtBot) -> None:
+    box, chip, button = CheckBox("Use TLS"), Chip("Failed"), Button("Follow")
+    button.setCheckable(True)
+    radios = QWidget()
+    column = QVBoxLayout(radios)
+    one, two = RadioButton("One"), RadioButton("Two")
+    column.addWidget(one)
+    column.addWidget(two)
+    one.setChecked(True)
+    told: list[tuple[str, bool]] = []
+    for each in (box, chip, button, one, two):
+        if each not in (one, two):
+            qtbot.addWidget(each)
+        each.clicked.connect(lambda on, name=each.text(): told.append((name, on)))
+        each.setChecked(each.isChecked())
+    qtbot.addWidget(radios)
+    for each in (box, chip, button, two):
+        each.toggle()
+    assert told == [("Use TLS", True), ("Failed", True), ("Follow", True), ("Two", True)]
+    box.click()
+    assert told[-1] == ("Use TLS", False)
+    assert len(told) == 5
 
 
 def test_what_assistive_technology_selects_in_the_list_is_chosen(qtbot: QtBot) -> None:
