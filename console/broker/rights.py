@@ -295,7 +295,9 @@ def _event_refusal(connection: Any) -> str | None:
     try:
         channel.queue_declare(name, exclusive=True, auto_delete=True)
         channel.queue_bind(name, "celeryev", "#")
-        channel.basic_cancel(channel.basic_consume(name, no_ack=True))
+        # Events may come before the consuming is cancelled; py-amqp calls what it was given with each.
+        tag = channel.basic_consume(name, no_ack=True, callback=lambda _event: None)
+        channel.basic_cancel(tag)
         channel.queue_delete(name)
     except amqp.exceptions.AccessRefused as error:
         return f"RabbitMQ says {str(error.reply_text).partition(' - ')[2] or 'access refused'}"
