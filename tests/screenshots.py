@@ -20,18 +20,21 @@ from console.core.home import Home
 from console.widgets.data_table import DataTable
 from console.widgets.theme import theme
 from console.window.main_window import NAV, MainWindow
+from tests.deployments import Deployments, deployments
 from tests.running import until
+from tests.screenshots_connections import Pictures
 
 SETTLE_S = 1.6
 TRAFFIC_S = 14.0
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, only: str = "") -> int:
+    """`only` "connections" leaves out the tour of the pages."""
     folder.mkdir(parents=True, exist_ok=True)
     app = QApplication([])
     app.setQuitOnLastWindowClosed(False)
-    with tempfile.TemporaryDirectory() as root:
-        home = Home(Path(root))
+    with tempfile.TemporaryDirectory() as root, deployments(Path(root) / "deployments") as places:
+        home = Home(Path(root) / "home")
         home.prepare()
         theme().apply(app, scheme="light")
         window = MainWindow()
@@ -43,10 +46,10 @@ def main(folder: Path) -> int:
         loop = make_loop(app)
         crash.watch(loop)
         console = Console(home=home, window=window, settings=settings, crash=crash)
-        return run_until_done(loop, take(console, folder))
+        return run_until_done(loop, take(console, folder, places, tour=only != "connections"))
 
 
-async def take(console: Console, folder: Path) -> int:
+async def take(console: Console, folder: Path, places: Deployments, *, tour: bool) -> int:
     """The pictures in the order in which a newcomer would see the pages."""
     running = asyncio.ensure_future(console.run(connection="", start_stack=False))
     await asyncio.sleep(SETTLE_S)
@@ -58,6 +61,17 @@ async def take(console: Console, folder: Path) -> int:
     grab(console, folder / "stack-starting-light.png")
     await until(lambda: console.stack.snapshot.took_s is not None, 30, "the stack is ready")
     console.stack_view.set_demo_rate("10/s")
+    if tour:
+        await tour_of_pages(console, folder)
+    pictures = Pictures(console, places, places.folder, lambda name: both(console, folder, name))
+    await pictures.take()
+    await console.close(ask=False)
+    await running
+    return 0
+
+
+async def tour_of_pages(console: Console, folder: Path) -> None:
+    """Every page of the local stack, a row of its table chosen."""
     await asyncio.sleep(TRAFFIC_S)
     for item in NAV:
         console.window.show_page(item.noun)
@@ -68,9 +82,6 @@ async def take(console: Console, folder: Path) -> int:
             table.selectRow(min(3, table.model().rowCount() - 1))
             await asyncio.sleep(SETTLE_S)
         await both(console, folder, item.noun)
-    await console.close(ask=False)
-    await running
-    return 0
 
 
 async def both(console: Console, folder: Path, name: str) -> None:
@@ -92,4 +103,4 @@ def grab(console: Console, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:3]))

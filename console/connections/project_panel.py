@@ -111,7 +111,7 @@ class ProjectPanel(QWidget):
                     Path(variables) if variables != _NO_FILE else None,
                 )
             except ConsoleError as error:
-                self._say(str(error), tone="error")
+                self._say(_sentences(error), tone="error")
                 return
             said = self.draft.broker_url or "no broker"
             self._say("\n".join([f"Found {said}.", *notes]))
@@ -134,7 +134,7 @@ class ProjectPanel(QWidget):
                 found = await self._view_model.exchange.look_at_project(folder)
             except ConsoleError as error:
                 self._choices.hide()
-                self._say(str(error), tone="error")
+                self._say(_sentences(error), tone="error")
                 return
             self._show_found(found)
             self._say("")
@@ -162,3 +162,9 @@ class ProjectPanel(QWidget):
         self._state.set_tone(tone)
         self._state.setVisible(bool(words))
         self.changed.emit()
+
+
+def _sentences(error: ConsoleError) -> str:
+    """Title, detail and remedy, each with its full stop."""
+    parts = [part for part in (error.title, error.detail, error.remedy) if part]
+    return " ".join(part if part.endswith((".", "?")) else f"{part}." for part in parts)

@@ -20,6 +20,7 @@ _WORDS = {
         "Asks and tells workers and sends tasks as well.",
     ),
 }
+_ROWS = {AclKind.READ_ONLY: 5, AclKind.OPERATE: 9}
 _USERS = {AclKind.READ_ONLY: "console-reader", AclKind.OPERATE: "console"}
 
 
@@ -41,7 +42,7 @@ class RightsTab(TabPage):
             head.addWidget(button)
             self.rows.addSpacing(2)
             self.rows.addLayout(head)
-            area = TextArea(name=f"Rules of {title[0].lower()}{title[1:]}", rows=5)
+            area = TextArea(name=f"Rules of {title[0].lower()}{title[1:]}", rows=_ROWS[kind])
             area.setReadOnly(True)
             self.rows.addWidget(area)
             button.clicked.connect(lambda _checked=False, area=area: _copy(area.toPlainText()))
