@@ -1,6 +1,7 @@
 """From what is typed to a connection and its secrets, or to what is wrong at each field.
 
-Pure but for one look: whether the files that are named exist, which a person wants to know while typing.
+Pure: which of the files that are named do not exist is looked up elsewhere, off the main thread, where a
+network drive that hangs holds up nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from console.broker.address import DEFAULT_PORTS, BrokerAddress, BrokerKind, Endpoint
 from console.broker.database import DatabaseAddress, DatabaseKind
@@ -35,6 +35,7 @@ from console.connections.model import Connection, Purpose, ResultBackend, Secret
 from console.core.errors import ConsoleError
 
 TABS = ("Broker", "TLS", "SSH tunnel", "Schedules", "More", "Rights")
+_TLS_FILES = ("ca_file", "cert_file", "key_file")
 _PORT_WORDS = "A number from 1 to 65535"
 
 
@@ -60,10 +61,12 @@ def tab_of(name: str) -> str:
     return "Broker"
 
 
-def check_draft(draft: Draft, base: Connection, names: Collection[str]) -> Checked:
+def check_draft(
+    draft: Draft, base: Connection, names: Collection[str], *, missing: Collection[str] = ()
+) -> Checked:
     """The connection that `draft` makes of `base`, which gives what the editor does not show.
 
-    `names` are those of the other connections.
+    `names` are those of the other connections, `missing` those of `named_files` that are no files.
     """
     wrong: dict[str, str] = {}
     name = draft.name.strip()
@@ -71,12 +74,12 @@ def check_draft(draft: Draft, base: Connection, names: Collection[str]) -> Check
         wrong["name"] = "A name is needed"
     elif name in names:
         wrong["name"] = "Another connection has this name"
-    broker = _broker(draft, wrong)
+    broker = _broker(draft, wrong, missing)
     results = _results(draft, base.results, wrong)
-    schedules = _schedules(draft, wrong)
+    schedules = _schedules(draft, wrong, missing)
     if results.django and schedules is None and draft.schedules is SchedulesChoice.NONE:
         wrong["results"] = "The Django database is the schedules database: name that first"
-    tunnels = {what: _tunnel(draft, what, wrong) for what in ("broker", "results", "schedules")}
+    tunnels = {what: _tunnel(draft, what, wrong, missing) for what in ("broker", "results", "schedules")}
     if draft.broker_tunnel is TunnelChoice.OWN and draft.kind is BrokerKind.SOCKET:
         wrong["broker_tunnel"] = "A Unix socket is on this computer: no tunnel leads to it"
     connection = replace(
@@ -96,6 +99,23 @@ def check_draft(draft: Draft, base: Connection, names: Collection[str]) -> Check
     if wrong:
         return Checked(None, Secrets(), wrong)
     return Checked(connection, typed_secrets(draft, connection), {})
+
+
+def named_files(draft: Draft) -> dict[str, str]:
+    """The files of this computer that `draft` names, by field: whole paths."""
+    fields: list[str] = []
+    if draft.tls and draft.kind is not BrokerKind.SOCKET:
+        fields += _TLS_FILES
+    if draft.schedules is SchedulesChoice.SQLITE:
+        fields.append("schedules_path")
+    elif draft.schedules is not SchedulesChoice.NONE and draft.schedules_tls:
+        fields += (f"schedules_{key}" for key in _TLS_FILES)
+    for what in ("broker", "results", "schedules"):
+        own = getattr(draft, f"{what}_tunnel") is TunnelChoice.OWN
+        if own and getattr(draft, f"{what}_tunnel_login") is TunnelLogin.KEY:
+            fields.append(f"{what}_tunnel_key_file")
+    found = {name: _whole(getattr(draft, name)) for name in fields}
+    return {name: path for name, path in found.items() if path.startswith("/")}
 
 
 def typed_secrets(draft: Draft, connection: Connection) -> Secrets:
@@ -125,7 +145,7 @@ def _secret_field(draft: Draft, name: str) -> str:
     return "broker_tunnel_passphrase" if shared else name
 
 
-def _broker(draft: Draft, wrong: dict[str, str]) -> BrokerAddress:
+def _broker(draft: Draft, wrong: dict[str, str], missing: Collection[str]) -> BrokerAddress:
     kind = draft.kind
     if error := url_error(draft):
         wrong["broker_url"] = error
@@ -151,7 +171,7 @@ def _broker(draft: Draft, wrong: dict[str, str]) -> BrokerAddress:
         sentinels=sentinels,
         master_name=draft.master_name.strip() if kind is BrokerKind.SENTINEL else "",
         sentinel_username=draft.sentinel_username.strip() if kind is BrokerKind.SENTINEL else "",
-        tls=_tls(draft, "", wrong) if kind is not BrokerKind.SOCKET else None,
+        tls=_tls(draft, "", wrong, missing) if kind is not BrokerKind.SOCKET else None,
         key_prefix=draft.key_prefix.strip() if kind.is_redis else "",
         timeout_s=_timeout(draft.timeout_s, wrong),
         management_url=_management(draft, wrong),
@@ -173,7 +193,7 @@ def _results(draft: Draft, base: ResultBackend, wrong: dict[str, str]) -> Result
     return ResultBackend(redis=address)
 
 
-def _schedules(draft: Draft, wrong: dict[str, str]) -> DatabaseAddress | None:
+def _schedules(draft: Draft, wrong: dict[str, str], missing: Collection[str]) -> DatabaseAddress | None:
     if error := schedules_url_error(draft):
         wrong["schedules_url"] = error
     if draft.schedules is SchedulesChoice.NONE:
@@ -183,7 +203,7 @@ def _schedules(draft: Draft, wrong: dict[str, str]) -> DatabaseAddress | None:
         path = draft.schedules_path.strip()
         if not path.startswith("/"):
             wrong["schedules_path"] = "The whole path of the file is needed, from / on"
-        elif not Path(path).is_file():
+        elif path in missing:
             wrong["schedules_path"] = "There is no such file"
         return DatabaseAddress(kind, path=path)
     name = draft.schedules_name.strip()
@@ -195,11 +215,13 @@ def _schedules(draft: Draft, wrong: dict[str, str]) -> DatabaseAddress | None:
         port=_port("schedules_port", draft.schedules_port, wrong),
         name=name,
         username=draft.schedules_username.strip(),
-        tls=_tls(draft, "schedules_", wrong),
+        tls=_tls(draft, "schedules_", wrong, missing),
     )
 
 
-def _tunnel(draft: Draft, what: str, wrong: dict[str, str]) -> TunnelSettings | None:
+def _tunnel(
+    draft: Draft, what: str, wrong: dict[str, str], missing: Collection[str]
+) -> TunnelSettings | None:
     choice: TunnelChoice = getattr(draft, f"{what}_tunnel")
     if choice is TunnelChoice.DIRECT:
         return None
@@ -207,12 +229,13 @@ def _tunnel(draft: Draft, what: str, wrong: dict[str, str]) -> TunnelSettings | 
         if draft.broker_tunnel is not TunnelChoice.OWN:
             wrong[f"{what}_tunnel"] = "The broker has no tunnel"
             return None
-        return _tunnel(draft, "broker", {})
+        return _tunnel(draft, "broker", {}, ())
     key_file = ""
     if getattr(draft, f"{what}_tunnel_login") is TunnelLogin.KEY:
-        key_file = _file(
-            f"{what}_tunnel_key_file", getattr(draft, f"{what}_tunnel_key_file"), wrong, needed=True
-        )
+        name = f"{what}_tunnel_key_file"
+        key_file = _file(name, getattr(draft, name), wrong, missing)
+        if not key_file:
+            wrong[name] = "A file is needed"
     return TunnelSettings(
         host=_host(f"{what}_tunnel_host", getattr(draft, f"{what}_tunnel_host"), wrong),
         port=_port(f"{what}_tunnel_port", getattr(draft, f"{what}_tunnel_port"), wrong),
@@ -221,12 +244,11 @@ def _tunnel(draft: Draft, what: str, wrong: dict[str, str]) -> TunnelSettings | 
     )
 
 
-def _tls(draft: Draft, prefix: str, wrong: dict[str, str]) -> TlsOptions | None:
+def _tls(draft: Draft, prefix: str, wrong: dict[str, str], missing: Collection[str]) -> TlsOptions | None:
     if not getattr(draft, f"{prefix}tls"):
         return None
     files = {
-        key: _file(f"{prefix}{key}", getattr(draft, f"{prefix}{key}"), wrong)
-        for key in ("ca_file", "cert_file", "key_file")
+        key: _file(f"{prefix}{key}", getattr(draft, f"{prefix}{key}"), wrong, missing) for key in _TLS_FILES
     }
     if files["key_file"] and not files["cert_file"]:
         wrong[f"{prefix}cert_file"] = "The key needs its certificate"
@@ -237,15 +259,18 @@ def _tls(draft: Draft, prefix: str, wrong: dict[str, str]) -> TlsOptions | None:
     )
 
 
-def _file(name: str, text: str, wrong: dict[str, str], *, needed: bool = False) -> str:
-    text = text.strip()
-    path = os.path.expanduser(text)  # noqa: PTH111 - an unknown ~user stays as it is instead of raising
-    if not text:
-        if needed:
-            wrong[name] = "A file is needed"
-    elif not Path(path).is_file():
+def _file(name: str, text: str, wrong: dict[str, str], missing: Collection[str]) -> str:
+    path = _whole(text)
+    if path and not path.startswith("/"):
+        wrong[name] = "The whole path of the file is needed, from / on"
+    elif path in missing:
         wrong[name] = "There is no such file"
     return path
+
+
+def _whole(text: str) -> str:
+    # An unknown ~user stays as it is instead of raising.
+    return os.path.expanduser(text.strip())  # noqa: PTH111
 
 
 def _host(name: str, text: str, wrong: dict[str, str]) -> str:

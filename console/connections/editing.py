@@ -45,12 +45,12 @@ class Editing:
     def left(self, name: str) -> Editing:
         return replace(self, draft=left(self.draft, name), touched=self.touched | {name})
 
-    def checked(self, names: Collection[str]) -> Checked:
-        return check_draft(self.draft, self.base, names)
+    def checked(self, names: Collection[str], missing: Collection[str] = ()) -> Checked:
+        return check_draft(self.draft, self.base, names, missing=missing)
 
-    def shown_errors(self, names: Collection[str]) -> dict[str, str]:
+    def shown_errors(self, names: Collection[str], missing: Collection[str] = ()) -> dict[str, str]:
         """What is wrong, as far as it is fair to say so by now."""
-        errors = self.checked(names).errors
+        errors = self.checked(names, missing).errors
         return errors if self.asked else {name: errors[name] for name in errors if name in self.touched}
 
     def rebased(self, current: Connection) -> Editing:

@@ -21,9 +21,10 @@ from console.broker.tunnel_hosts import trust
 from console.connections.check_model import CheckStep, all_passed, summary
 from console.connections.check_run import CheckRuns, CheckShown, ConnectionChecker
 from console.connections.draft import broker_url_of, with_broker
-from console.connections.draft_check import check_draft, shared_passphrases
+from console.connections.draft_check import named_files, shared_passphrases
 from console.connections.draft_fields import Draft, Value
 from console.connections.editing import Editing, editing_of, new_editing
+from console.connections.files_seen import FilesSeen
 from console.connections.import_export import Exchange
 from console.connections.model import Colour, Connection, Purpose, Secrets, new_connection_id
 from console.connections.service import ConnectionsService
@@ -90,6 +91,7 @@ class ConnectionsViewModel(QObject):
         self._checks = CheckRuns(checker, clock.now, self.check_changed.emit)
         self.exchange = Exchange(service, self._start)
         self._files = Lane("connection files", threads=1, timeout_s=10.0)
+        self._seen = FilesSeen()
         self.ask_unsaved: Callable[[tuple[str, ...]], Awaitable[bool]] | None = None
         """Asks whether the named unsaved connections may be lost; None asks nobody."""
         service.changed.connect(lambda _none: self._on_service())
@@ -167,7 +169,8 @@ class ConnectionsViewModel(QObject):
     @property
     def errors(self) -> dict[str, str]:
         editing = self.editing
-        return {} if editing is None else editing.shown_errors(self._other_names())
+        missing = self._seen.missing
+        return {} if editing is None else editing.shown_errors(self._names_beside(self._selected), missing)
 
     @property
     def kept(self) -> frozenset[Purpose]:
@@ -207,6 +210,20 @@ class ConnectionsViewModel(QObject):
         """A person has left a field."""
         if (editing := self.editing) is not None and (self._selected in self._desk or editing.is_changed):
             self._put(editing.left(name))
+            self._with_files_seen(editing, self.editing_changed.emit)
+
+    def _with_files_seen(self, editing: Editing, go_on: Callable[[], None]) -> None:
+        """Go on once the files that are named have been looked at; at once where none is."""
+        paths = named_files(editing.draft).values()
+        if not paths:
+            go_on()
+            return
+
+        async def look() -> None:
+            await self._seen.look(paths)
+            go_on()
+
+        self._tasks.start(look(), name="look for files")
 
     def new(self, draft: Draft | None = None, *, copy_from: str = "") -> None:
         """A new connection on the desk, blank or filled."""
@@ -244,10 +261,11 @@ class ConnectionsViewModel(QObject):
 
     def save(self) -> None:
         """Keep what is on the desk, or say at the fields what is wrong."""
-        editing = self.editing
-        if editing is None:
-            return
-        checked = editing.checked(self._other_names())
+        if (editing := self.editing) is not None:
+            self._with_files_seen(editing, lambda: self._save_what_is_right(editing))
+
+    def _save_what_is_right(self, editing: Editing) -> None:
+        checked = editing.checked(self._names_beside(editing.base.id), self._seen.missing)
         if checked.connection is None:
             self._ask_for(editing, checked.errors)
             return
@@ -284,8 +302,13 @@ class ConnectionsViewModel(QObject):
         return f"Saved {connection.name}"
 
     def _ask_for(self, editing: Editing, errors: dict[str, str]) -> None:
-        self._put(replace(editing, asked=True))
-        self.focus_wanted.emit(next(iter(errors)))
+        """Say it at the fields; of a connection that was left meanwhile, when a person comes back to it."""
+        is_here = editing.base.id == self._selected
+        now = self._desk.get(editing.base.id, editing if is_here else None)
+        if now is not None:
+            self._put(replace(now, asked=True))
+        if is_here:
+            self.focus_wanted.emit(next(iter(errors)))
 
     def _put(self, editing: Editing) -> None:
         before = self._desk.get(editing.base.id)
@@ -299,8 +322,8 @@ class ConnectionsViewModel(QObject):
             self.changed.emit()
         self.editing_changed.emit()
 
-    def _other_names(self) -> set[str]:
-        return {one.name for one in self.connections if one.id != self._selected}
+    def _names_beside(self, connection_id: str) -> set[str]:
+        return {one.name for one in self.connections if one.id != connection_id}
 
     def _tell(self) -> None:
         self.changed.emit()
@@ -435,8 +458,12 @@ class ConnectionsViewModel(QObject):
             connection = replace(selected, broker=self.local_address())
             self._tasks.start(self._check(connection, Secrets(), None, ""), name="test")
             return
+        self._with_files_seen(editing, lambda: self._test_what_is_right(editing))
+
+    def _test_what_is_right(self, editing: Editing) -> None:
         # The name is no matter of the test.
-        checked = check_draft(replace(editing.draft, name=editing.draft.name or NEW_NAME), editing.base, ())
+        named = replace(editing, draft=replace(editing.draft, name=editing.draft.name or NEW_NAME))
+        checked = named.checked((), self._seen.missing)
         if checked.connection is None:
             self._ask_for(editing, checked.errors)
             return
@@ -486,6 +513,7 @@ class ConnectionsViewModel(QObject):
         await self._tasks.aclose()
         await self.exchange.aclose()
         await self._files.aclose()
+        await self._seen.aclose()
 
 
 def _shown(address: BrokerAddress, *, has_password: bool) -> str:

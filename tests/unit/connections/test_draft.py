@@ -178,6 +178,7 @@ def test_every_other_part_comes_through(tmp_path: Path) -> None:
         ("broker_url", "redis://h:99999/0", "broker_url", "The port must be a number from 1 to 65535"),
         ("timeout_s", "0", "timeout_s", "A number of seconds up to 120"),
         ("ca_file", "/nowhere/ca.pem", "ca_file", "There is no such file"),
+        ("ca_file", "ca.pem", "ca_file", "The whole path of the file is needed"),
         ("schedules_url", "oracle://x", "schedules_url", "It must start with sqlite:///"),
         ("schedules_url", "sqlite:////nowhere/db", "schedules_path", "There is no such file"),
         ("schedules_url", "postgresql://u@h", "schedules_url", "The name of the database"),
@@ -192,7 +193,8 @@ def test_what_is_wrong_is_said_at_its_field(name: str, value: str, at: str, word
     draft = draft_of(
         Connection("id", "Shop", Environment.STAGING, BrokerAddress("h", 6379, tls=TlsOptions()))
     )
-    checked = check_draft(left(typed(draft, name, value), name), BLANK, {"Taken"})
+    missing = {"/nowhere/ca.pem", "/nowhere/db"}
+    checked = check_draft(left(typed(draft, name, value), name), BLANK, {"Taken"}, missing=missing)
     assert checked.connection is None
     assert words in checked.errors[at]
 
