@@ -34,7 +34,7 @@ from console.connections.model import (
     wanted_secrets,
     without_secrets,
 )
-from console.connections.sharing import ImportEntry, ImportKind, export_text, plan_import
+from console.connections.sharing import ImportEntry, ImportKind, export_text, free_name, plan_import
 from console.core.connection import Environment, Mode
 from console.core.errors import Cause, ConsoleError
 from console.core.home import Home, write_atomically
@@ -239,7 +239,7 @@ def _resolved(
                 return connection, f"replaced ({differs})"
             if on_conflict == "rename":
                 names = {one.name for one in existing}
-                name = _free_name(connection.name, names)
+                name = free_name(connection.name, names)
                 return replace(connection, id=new_connection_id(), name=name), f"added beside ({differs})"
             return None, f"skipped, it is there differently ({differs})"
         case ImportKind.NAME_TAKEN:
@@ -255,13 +255,6 @@ def _taken(name: str, existing: Sequence[Connection]) -> tuple[str, Connection |
     """The plan has put a number behind a name that is taken: the name, and who has it."""
     first = name.rpartition(" ")[0]
     return first, next((one for one in existing if one.name == first), None)
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    number, free = 2, name
-    while free in taken:
-        free, number = f"{name} {number}", number + 1
-    return free
 
 
 def remove(root: Path, wanted: argparse.Namespace) -> int:

@@ -31,7 +31,14 @@ from console.connections.draft_fields import (
     Typed,
 )
 from console.connections.file_format import LONGEST_TIMEOUT_S
-from console.connections.model import Connection, Purpose, ResultBackend, Secrets, wanted_secrets
+from console.connections.model import (
+    Connection,
+    Purpose,
+    ResultBackend,
+    Secrets,
+    name_error,
+    wanted_secrets,
+)
 from console.core.errors import ConsoleError
 
 TABS = ("Broker", "TLS", "SSH tunnel", "Schedules", "More", "Rights")
@@ -70,8 +77,8 @@ def check_draft(
     """
     wrong: dict[str, str] = {}
     name = draft.name.strip()
-    if not name:
-        wrong["name"] = "A name is needed"
+    if error := name_error(name):
+        wrong["name"] = error
     elif name in names:
         wrong["name"] = "Another connection has this name"
     broker = _broker(draft, wrong, missing)

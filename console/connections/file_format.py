@@ -24,6 +24,7 @@ from console.connections.model import (
     Connection,
     ResultBackend,
     local_stack_connection,
+    name_error,
     without_login,
 )
 from console.core.connection import LOCAL_STACK_ID, Environment, Mode
@@ -177,7 +178,8 @@ def _entry_in(entry: Any, position: int) -> Connection:
     if not isinstance(entry, dict):
         raise _wrong(f"Entry {position} is not an object.")
     name = entry.get("name")
-    called = f"Entry {position} ({name})" if isinstance(name, str) and name else f"Entry {position}"
+    plain = isinstance(name, str) and not name_error(name)
+    called = f"Entry {position} ({name})" if plain else f"Entry {position}"
     try:
         return _connection_in(entry)
     except _FieldError as error:
@@ -196,7 +198,7 @@ def _connection_in(entry: Mapping[str, Any]) -> Connection:
         raise _FieldError("broker", "It is missing.")
     return Connection(
         id=_id(entry),
-        name=_text(entry, "name", needed=True),
+        name=_name(entry),
         environment=_choice(entry, "environment", Environment, Environment.PRODUCTION),
         mode=_choice(entry, "mode", Mode, Mode.FULL),
         colour=_choice(entry, "colour", Colour, Colour.NONE),
@@ -215,6 +217,13 @@ def _id(entry: Mapping[str, Any]) -> str:
     found = _text(entry, "id", needed=True)
     if not _ID.fullmatch(found):
         raise _FieldError("id", "Up to 64 letters, digits, - and _ are expected.")
+    return found
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    found = _text(entry, "name", needed=True)
+    if error := name_error(found):
+        raise _FieldError("name", f"{error}.")
     return found
 
 

@@ -137,8 +137,10 @@ class ConnectionsFile:
     def _write(self, connections: Sequence[Connection], *, entries: Sequence[Entry]) -> None:
         as_written = {entry.connection.id: entry.written for entry in entries}
         kept = [one for one in connections if not one.is_local_stack]
+        text = dump_connections(kept, as_written=as_written)
+        _prove_readable(text)
         try:
-            write_atomically(self._file.resolve(), dump_connections(kept, as_written=as_written))
+            write_atomically(self._file.resolve(), text)
         except OSError as error:
             raise _not_saved(self._file, error) from error
         self._keep_last_good(kept)
@@ -176,6 +178,19 @@ class ConnectionsFile:
                 _unlock(handle)
         finally:
             os.close(handle)
+
+
+def _prove_readable(text: str) -> None:
+    """One connection that could not be read again would take all the others with it."""
+    try:
+        load_entries(text)
+    except ConsoleError as error:
+        raise ConsoleError(
+            "The connections were not saved",
+            detail=error.detail,
+            remedy="Correct it and save again. The file is as it was.",
+            cause=Cause.INVALID,
+        ) from error
 
 
 def _same(entry: Entry, connection: Connection) -> bool:

@@ -15,6 +15,7 @@ from console.core.errors import ConsoleError
 from console.core.redaction import Secret
 
 LOCAL_STACK_NAME = "Local stack"
+LONGEST_NAME = 100
 NO_SECRET = Secret("")
 
 
@@ -126,6 +127,21 @@ class KeyringState:
 
     name: str = ""
     problem: ConsoleError | None = None
+
+
+def name_error(name: str) -> str:
+    """What is wrong with the name of a connection; "" when nothing is.
+
+    A name stands in titles, questions and notices, and is typed to confirm what destroys something: nobody
+    may be misled by characters that cannot be seen or that turn the text around.
+    """
+    if not name.strip():
+        return "A name is needed"
+    if len(name) > LONGEST_NAME:
+        return f"At most {LONGEST_NAME} characters"
+    if not all(one.isprintable() for one in name):
+        return "It holds a character that cannot be seen"
+    return ""
 
 
 def wanted_secrets(connection: Connection) -> tuple[Purpose, ...]:

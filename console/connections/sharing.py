@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from console.connections.file_format import dump_connections, read_entries
-from console.connections.model import Connection, Secrets, new_connection_id, without_secrets
+from console.connections.model import LONGEST_NAME, Connection, Secrets, new_connection_id, without_secrets
 from console.core.errors import ConsoleError
 
 _FIELD_WORDS = {
@@ -89,7 +89,7 @@ def plan_import(text: str, existing: Sequence[Connection]) -> ImportPlan:
         seen.add(connection.id)
         before = known.get(connection.id)
         others = names - ({before.name} if before else set())
-        named = replace(connection, name=_free_name(connection.name, others))
+        named = replace(connection, name=free_name(connection.name, others))
         names.add(named.name)
         planned.append(_planned(named, before, secrets, taken=named.name != connection.name))
     errors = (_not_importable(one, "Mend it there; the other entries can be imported.") for one in unread)
@@ -110,10 +110,12 @@ def _planned(
     return ImportEntry(connection, ImportKind.NAME_TAKEN if taken else ImportKind.NEW, (), secrets)
 
 
-def _free_name(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """`name`, with a number behind it when it is taken."""
     number, free = 2, name
     while free in taken:
-        free, number = f"{name} {number}", number + 1
+        behind = f" {number}"
+        free, number = f"{name[: LONGEST_NAME - len(behind)]}{behind}", number + 1
     return free
 
 

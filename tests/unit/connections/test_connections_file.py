@@ -53,6 +53,17 @@ def test_a_broken_file_is_refused_with_the_place(text: str, says: str) -> None:
     assert says in caught.value.detail
 
 
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    file = ConnectionsFile(tmp_path / "connections.json")
+    file.write([one()])
+    before = (tmp_path / "connections.json").read_text()
+    for wrong in (replace(one(), id="b", name="two\nlines"), replace(one(), id="../b", name="B")):
+        with pytest.raises(ConsoleError, match="not saved"):
+            file.update(lambda found, wrong=wrong: [*found, wrong])  # type: ignore[misc]
+    assert (tmp_path / "connections.json").read_text() == before
+    assert file.read() == [replace(one(), last_used=None)]
+
+
 def test_the_text_ends_with_a_line() -> None:
     assert dump_connections([one()]).endswith("}\n")
 

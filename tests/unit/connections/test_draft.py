@@ -178,6 +178,8 @@ def test_every_other_part_comes_through(tmp_path: Path) -> None:
         ("broker_url", "redis://h:99999/0", "broker_url", "The port must be a number from 1 to 65535"),
         ("timeout_s", "0", "timeout_s", "A number of seconds up to 120"),
         ("ca_file", "/nowhere/ca.pem", "ca_file", "There is no such file"),
+        ("name", "Shop \u202egnigats", "name", "cannot be seen"),
+        ("name", "x" * 101, "name", "At most 100 characters"),
         ("ca_file", "ca.pem", "ca_file", "The whole path of the file is needed"),
         ("schedules_url", "oracle://x", "schedules_url", "It must start with sqlite:///"),
         ("schedules_url", "sqlite:////nowhere/db", "schedules_path", "There is no such file"),

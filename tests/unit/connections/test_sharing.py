@@ -20,7 +20,7 @@ from console.connections.model import (
     local_stack_connection,
     with_secrets,
 )
-from console.connections.sharing import ImportKind, export_text, plan_import
+from console.connections.sharing import ImportKind, export_text, free_name, plan_import
 from console.core.connection import Environment
 from console.core.errors import ConsoleError
 from console.core.redaction import Secret
@@ -96,6 +96,7 @@ def test_a_name_that_is_taken_gets_a_number() -> None:
     twice = [full(), replace(full(), id="def")]
     names = [one.connection.name for one in plan_import(export_text(twice, {"abc", "def"}), [LOCAL]).entries]
     assert names == ["Shop", "Shop 2"]
+    assert free_name("x" * 100, {"x" * 100}) == "x" * 98 + " 2"
 
 
 def entry(**values: object) -> dict[str, object]:
@@ -121,6 +122,15 @@ def test_a_password_in_it_counts_as_typed() -> None:
     assert "marker-1" not in repr(found)
     assert found.connection.broker is not None
     assert not found.connection.broker.password
+
+
+@pytest.mark.parametrize("name", ["Shop\nAll is well", "Shop \u202enoitcudorp", "a\u200bb", "x" * 101, " "])
+def test_a_name_that_could_mislead_is_refused_and_not_repeated(name: str) -> None:
+    plan = plan_import(file_of(entry(name=name), entry(id="good", name="Läden 2 – Test")), [LOCAL])
+    assert [one.connection.name for one in plan.entries] == ["Läden 2 – Test"]
+    (error,) = plan.errors
+    assert "name" in error.detail
+    assert name.strip() == "" or name not in error.detail
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", ".hidden", "x" * 65, "a\u0000b"])
