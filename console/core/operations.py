@@ -134,13 +134,8 @@ class OperationRunner:
         confirmation = await self._confirmed(operation, connection)
         if confirmation is None:
             return False
-        if self._connection() != connection and operation.broker:
-            # What was confirmed was confirmed for that place, and for no other.
-            self._notices.post(
-                Level.WARNING,
-                f"{operation.name}: nothing was done",
-                detail="The connection changed while you were asked.",
-            )
+        if self._is_elsewhere(operation, connection):
+            self._tell_nothing_done(operation)
             return False
         entry = ActivityEntry(
             when=self._clock.now(),
@@ -155,6 +150,10 @@ class OperationRunner:
         except ConsoleError as error:
             # What cannot be recorded is not done: the log is what the next person relies on.
             self._notices.post_error(error, key="activity")
+            return False
+        if self._is_elsewhere(operation, connection):  # while it was being recorded
+            await self._finish(number, Outcome.FAILED, "Nothing was done: the connection changed")
+            self._tell_nothing_done(operation)
             return False
         try:
             said = await operation.run()
@@ -172,6 +171,17 @@ class OperationRunner:
             undo = None if operation.undo is None else NoticeAction("Undo", operation.undo)
             self._notices.post(Level.OK, said or f"{operation.name}: done", action=undo)
         return True
+
+    def _is_elsewhere(self, operation: Operation, connection: ConnectionInfo | None) -> bool:
+        """Whether it would act on another place than `connection`, for which alone it was confirmed."""
+        return operation.broker and self._connection() != connection
+
+    def _tell_nothing_done(self, operation: Operation) -> None:
+        self._notices.post(
+            Level.WARNING,
+            f"{operation.name}: nothing was done",
+            detail="The connection changed meanwhile.",
+        )
 
     async def _confirmed(
         self, operation: Operation, connection: ConnectionInfo | None

@@ -159,3 +159,19 @@ async def test_what_was_confirmed_for_one_place_is_not_done_in_another() -> None
     assert not await setup.runner.run(setup.operation(Danger.DESTRUCTIVE))
     assert setup.ran == 0
     assert "nothing was done" in setup.notices.notices[-1].text
+
+
+async def test_what_is_being_recorded_for_one_place_is_not_done_in_another() -> None:
+    setup = Setup()
+    begin = setup.log.begin
+
+    async def slow(entry: ActivityEntry) -> int:
+        number = await begin(entry)
+        setup.info = replace(setup.info, id="other", name="Other")
+        return number
+
+    setup.log.begin = slow  # type: ignore[method-assign]
+    assert not await setup.runner.run(setup.operation())
+    assert setup.ran == 0
+    assert setup.log.endings == [(1, Outcome.FAILED, "Nothing was done: the connection changed")]
+    assert "nothing was done" in setup.notices.notices[-1].text
