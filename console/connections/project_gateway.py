@@ -291,7 +291,8 @@ class _Reader:
         self._thread.start()
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        # Whatever the project wrote: that is no answer, and not waited for.
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             while piece := os.read(self._pipe.fileno(), 65536):
                 self._take(piece)
         self._at_end()
@@ -348,7 +349,8 @@ class _Answer(_Reader):
             return
         line, newline, _rest = self._bytes.partition(b"\n")
         if newline:
-            self.document = json.loads(line)
+            document = json.loads(line)
+            self.document = document if isinstance(document, dict) else None
             self.over.set()
         elif len(self._bytes) > ANSWER_BYTES_AT_MOST:
             self.too_long = True
