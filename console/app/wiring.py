@@ -333,7 +333,7 @@ class Console:
 
     def _wire_window(self) -> None:
         window = self.window
-        set_dialog_host(window.stack)
+        set_dialog_host(window.pages_area)
         self.notices.posted.connect(window.show_notice)
         self.notices.withdrawn.connect(window.withdraw_notice)
         window.closing.connect(lambda: self._start(self.close()))

@@ -14,7 +14,7 @@ from PySide6.QtCore import (
     QSize,
     Qt,
 )
-from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
@@ -44,7 +44,10 @@ def matching(commands: Iterable[Command], words: str) -> list[Command]:
 
 
 class CommandPalette(QWidget):
-    """A sheet over the window; `open` takes the commands of the moment, Escape or a click beside closes."""
+    """A sheet over the window; `open` takes the commands of the moment.
+
+    Escape closes it, a click beside it, and whatever else takes the keyboard (a dialog, another list).
+    """
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -127,6 +130,11 @@ class CommandPalette(QWidget):
             if key in (Qt.Key.Key_Escape, Qt.Key.Key_Tab):
                 self.close_palette()
                 return True
+        if watched is self._field and isinstance(event, QFocusEvent) and event.lostFocus():
+            # Not while another window is in front, or a menu of the field's own.
+            reasons = Qt.FocusReason
+            if event.reason() not in (reasons.ActiveWindowFocusReason, reasons.PopupFocusReason):
+                self.hide()
         return super().eventFilter(watched, event)
 
     def _step(self, move: Callable[[int], int], *, start: int | None = None) -> None:

@@ -80,6 +80,8 @@ class MainWindow(QMainWindow):
         self._banner: Banner | None = None
         self._banner_notice: Notice | None = None
         self.stack = QStackedWidget()
+        # What dialogs cover, and a parent for them: of a stack, assistive technology sees only the pages.
+        self.pages_area = QWidget()
         self._content = _Content()
         self._root = QWidget()
         column = QVBoxLayout(self._content)
@@ -88,7 +90,10 @@ class MainWindow(QMainWindow):
         self._banner_frame = QWidget()
         self._banner_frame.hide()
         column.addWidget(self._banner_frame)
-        column.addWidget(self.stack, 1)
+        inside = QVBoxLayout(self.pages_area)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.stack)
+        column.addWidget(self.pages_area, 1)
         self.setCentralWidget(self._assembled())
         self._banner_end = QTimer(self)
         self._banner_end.setSingleShot(True)
