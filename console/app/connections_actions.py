@@ -34,7 +34,14 @@ from console.connections.model import (
     wanted_secrets,
     without_secrets,
 )
-from console.connections.sharing import ImportEntry, ImportKind, export_text, free_name, plan_import
+from console.connections.sharing import (
+    ImportEntry,
+    ImportKind,
+    export_text,
+    free_name,
+    plan_import,
+    redirected,
+)
 from console.core.connection import Environment, Mode
 from console.core.errors import Cause, ConsoleError
 from console.core.home import Home, write_atomically
@@ -189,7 +196,7 @@ def export(root: Path, wanted: argparse.Namespace) -> int:
 def take_in(root: Path, wanted: argparse.Namespace) -> int:
     home = _home(root)
     text = _read(wanted.file)
-    taken: list[tuple[Connection, Secrets]] = []
+    taken: list[tuple[Connection, Secrets, tuple[Purpose, ...]]] = []
     told: list[str] = []
     failed = False
 
@@ -204,11 +211,13 @@ def take_in(root: Path, wanted: argparse.Namespace) -> int:
             saved, what = _resolved(entry, changed, wanted.on_conflict)
             told.append(f"{entry.connection.name if saved is None else saved.name}: {what}")
             if saved is not None:
-                taken.append((saved, entry.secrets))
                 ids = [one.id for one in changed]
                 if saved.id in ids:
-                    changed[ids.index(saved.id)] = saved
+                    at = ids.index(saved.id)
+                    taken.append((saved, entry.secrets, redirected(changed[at], saved)))
+                    changed[at] = saved
                 else:
+                    taken.append((saved, entry.secrets, ()))
                     changed.append(saved)
         return changed
 
@@ -216,7 +225,8 @@ def take_in(root: Path, wanted: argparse.Namespace) -> int:
         change(_existing(home))
     else:
         _file(home).update(change)
-        for connection, secrets in taken:
+        for connection, secrets, moved in taken:
+            _forget(connection, moved)
             _keep(connection, secrets)
     for line in told:
         _say(line)
@@ -445,6 +455,16 @@ def _all_secrets(connection: Connection, typed: Secrets) -> tuple[Secrets, Conso
         if found:
             secrets = secrets.with_secret(purpose, found)
     return secrets, None
+
+
+def _forget(connection: Connection, purposes: Sequence[Purpose]) -> None:
+    """Passwords that a file would send elsewhere must be given anew."""
+    store = KeyringSecrets()
+    try:
+        for purpose in purposes:
+            _in_time(store.remove, keyring_entry(connection.id, purpose))
+    except ConsoleError as error:
+        _complain(f"The old secrets of {connection.name} may still be in the keyring. {sentence(error)}")
 
 
 def _keep(connection: Connection, secrets: Secrets) -> None:

@@ -264,7 +264,10 @@ class ConnectionsService:
         return sharing.plan_import(text, self.connections)
 
     async def import_connections(self, plan: ImportPlan) -> None:
-        """Do what `plan` says, the whole list at once. Raises `ConsoleError`."""
+        """Do what `plan` says, the whole list at once. Raises `ConsoleError`.
+
+        A password that is kept is not sent to another server because a file says so: it is asked for anew.
+        """
         entries = [one for one in plan.entries if one.kind is not ImportKind.SAME]
 
         def change(found: list[Connection]) -> list[Connection]:
@@ -276,6 +279,9 @@ class ConnectionsService:
         if entries:
             await self._store.update(change)
         for entry in plan.entries:
+            known = before.get(entry.connection.id)
+            if known is not None and (moved := sharing.redirected(known, entry.connection)):
+                await self._keeper.remove(entry.connection.id, moved)
             await self._keep(entry.connection, entry.secrets)
             await self._follow(
                 before.get(entry.connection.id),

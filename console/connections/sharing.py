@@ -6,8 +6,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
+from console.broker.address import DEFAULT_TIMEOUT_S, BrokerAddress
+from console.broker.tunnel_settings import TunnelSettings
 from console.connections.file_format import dump_connections, read_entries
-from console.connections.model import LONGEST_NAME, Connection, Secrets, new_connection_id, without_secrets
+from console.connections.model import (
+    LONGEST_NAME,
+    Connection,
+    Purpose,
+    Secrets,
+    new_connection_id,
+    without_secrets,
+)
 from console.core.errors import ConsoleError
 
 _FIELD_WORDS = {
@@ -94,6 +103,30 @@ def plan_import(text: str, existing: Sequence[Connection]) -> ImportPlan:
         planned.append(_planned(named, before, secrets, taken=named.name != connection.name))
     errors = (_not_importable(one, "Mend it there; the other entries can be imported.") for one in unread)
     return ImportPlan(tuple(planned), tuple(errors))
+
+
+def redirected(before: Connection, after: Connection) -> tuple[Purpose, ...]:
+    """The passwords that `after` would send to another server, or on another way, than `before`.
+
+    Whoever wrote an imported file may have an address in it of their own. The passphrases of SSH keys never
+    leave this computer.
+    """
+    moved: list[Purpose] = []
+    if _broker_way(before.broker, before.broker_tunnel) != _broker_way(after.broker, after.broker_tunnel):
+        moved += [Purpose.BROKER, Purpose.SENTINEL]
+    ways = [_broker_way(one.results.redis, one.results_tunnel) for one in (before, after)]
+    if ways[0] != ways[1]:
+        moved.append(Purpose.RESULTS)
+    if (before.schedules, before.schedules_tunnel) != (after.schedules, after.schedules_tunnel):
+        moved.append(Purpose.SCHEDULES)
+    return tuple(moved)
+
+
+def _broker_way(address: BrokerAddress | None, tunnel: TunnelSettings | None) -> object:
+    """Where a broker's password goes and who may read it there; not what is done behind the login."""
+    if address is None:
+        return None
+    return replace(address, database=0, vhost="/", key_prefix="", timeout_s=DEFAULT_TIMEOUT_S), tunnel
 
 
 def _planned(

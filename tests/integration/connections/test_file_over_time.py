@@ -195,6 +195,17 @@ async def test_connecting_notes_the_time_apart_from_the_settings(setup: Setup, b
         await again.service.aclose()
 
 
+async def test_a_kept_password_is_not_sent_where_an_imported_file_says(
+    setup: Setup, keyring: Keyring, broker: ValkeyServer
+) -> None:
+    await setup.service.save(shop(broker), broker_secret("kept-for-the-broker"))
+    text = setup.service.export_text(["shop"]).replace("127.0.0.1", "127.0.0.2")
+    await setup.service.import_connections(setup.service.plan_import(text))
+    assert keyring.kept == {}
+    known = await setup.service.secrets_for(setup.service.by_id("shop"), Secrets())
+    assert not any(secret for _, secret in known.values)
+
+
 async def test_an_import_is_one_change_and_its_passwords_go_to_the_keyring(
     setup: Setup, keyring: Keyring, broker: ValkeyServer
 ) -> None:

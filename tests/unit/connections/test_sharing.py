@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -13,14 +14,16 @@ from console.broker.tls import TlsOptions
 from console.broker.tunnel_settings import TunnelSettings
 from console.broker.url import parse_broker_url
 from console.connections.model import (
+    Colour,
     Connection,
     Purpose,
     ResultBackend,
     Secrets,
     local_stack_connection,
     with_secrets,
+    without_secrets,
 )
-from console.connections.sharing import ImportKind, export_text, free_name, plan_import
+from console.connections.sharing import ImportKind, export_text, free_name, plan_import, redirected
 from console.core.connection import Environment
 from console.core.errors import ConsoleError
 from console.core.redaction import Secret
@@ -97,6 +100,29 @@ def test_a_name_that_is_taken_gets_a_number() -> None:
     names = [one.connection.name for one in plan_import(export_text(twice, {"abc", "def"}), [LOCAL]).entries]
     assert names == ["Shop", "Shop 2"]
     assert free_name("x" * 100, {"x" * 100}) == "x" * 98 + " 2"
+
+
+@pytest.mark.parametrize(
+    ("change", "moved"),
+    [
+        ({"name": "Other", "colour": Colour.RED, "queues": ()}, ()),
+        ({"broker": {"database": 3, "timeout_s": 9.0, "key_prefix": ""}}, ()),
+        ({"broker": {"sentinels": (("evil.example", 26379),)}}, (Purpose.BROKER, Purpose.SENTINEL)),
+        ({"broker": {"tls": None}}, (Purpose.BROKER, Purpose.SENTINEL)),
+        ({"broker": {"management_url": "http://evil.example"}}, (Purpose.BROKER, Purpose.SENTINEL)),
+        ({"broker_tunnel": TunnelSettings("evil.example")}, (Purpose.BROKER, Purpose.SENTINEL)),
+        ({"results": ResultBackend(redis=parse_broker_url("redis://evil/2"))}, (Purpose.RESULTS,)),
+        ({"schedules": parse_database_url("postgresql://c@evil/shop")}, (Purpose.SCHEDULES,)),
+    ],
+)
+def test_a_password_does_not_follow_a_file_to_another_server(
+    change: dict[str, Any], moved: tuple[Purpose, ...]
+) -> None:
+    before, _ = without_secrets(full())
+    broker = change.get("broker")
+    if broker is not None and before.broker is not None:
+        change = {"broker": replace(before.broker, **broker)}
+    assert redirected(before, replace(before, **change)) == moved
 
 
 def entry(**values: object) -> dict[str, object]:
