@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
 from console.widgets.button import Button, IconButton, Kind
 from console.widgets.fields import Field, TextField
@@ -153,6 +154,7 @@ class ConsoleDialog(QDialog):
         self._accept_button: Button | None = None
         self._first_focus: QWidget | None = None
         self._focus_before: QWidget | None = None
+        self._asked = False
         self.body = QVBoxLayout()
         self.body.setContentsMargins(16, 13, 16, 14)
         self.body.setSpacing(12)
@@ -235,8 +237,9 @@ class ConsoleDialog(QDialog):
 
     async def ask(self) -> bool:
         """Show the sheet and wait until it is closed. True when it was accepted. A cancelled wait closes
-        it.
+        it. Who awaits this directly may still read the fields before the next wait.
         """
+        self._asked = True  # or the fields could be gone before whoever waits goes on
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def on_finished(result: int) -> None:
@@ -250,6 +253,9 @@ class ConsoleDialog(QDialog):
         except asyncio.CancelledError:
             self.reject()
             raise
+        finally:
+            if isValid(self._scrim):
+                self._scrim.deleteLater()
 
     def wanted_size(self, room: QSize) -> QSize:
         """The size that the sheet takes in this much room."""
@@ -275,7 +281,8 @@ class ConsoleDialog(QDialog):
         before = self._focus_before
         if before is not None and before.isVisible():
             before.setFocus(Qt.FocusReason.OtherFocusReason)
-        self._scrim.deleteLater()
+        if not self._asked:
+            self._scrim.deleteLater()
 
     # Qt's events.
 

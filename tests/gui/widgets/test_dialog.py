@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 
 import pytest
-from PySide6.QtCore import QEventLoop, Qt, QTimer
+from PySide6.QtCore import QEvent, QEventLoop, Qt, QTimer
 from PySide6.QtGui import QAccessible
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
@@ -172,6 +172,23 @@ def test_a_coroutine_awaits_the_answer(page: Page, qtbot: QtBot, accept: bool) -
     dialog = confirm(page, danger=False)
     QTimer.singleShot(0, dialog.verb_button.click if accept else dialog.reject)
     assert _run(dialog.ask()) is accept
+
+
+def test_what_was_typed_can_be_read_by_who_asked(page: Page, qtbot: QtBot) -> None:
+    dialog = ConfirmDialog(page.button, title="Purge mail?", text_html="mail", verb="Purge", reason=True)
+
+    def answer() -> None:
+        assert dialog.reason_field is not None
+        dialog.reason_field.setText("INC-7")
+        dialog.accept()
+        # The loop of events may come to its deletions before whoever waits goes on.
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+
+    async def ask() -> bool:
+        return await dialog.ask() and dialog.reason == "INC-7"
+
+    QTimer.singleShot(0, answer)
+    assert _run(ask())
 
 
 def test_a_cancelled_wait_closes_the_sheet(page: Page, qtbot: QtBot) -> None:
