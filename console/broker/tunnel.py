@@ -16,7 +16,7 @@ import concurrent.futures
 import contextlib
 import logging
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -86,8 +86,15 @@ class SshTunnel:
     @property
     def failure(self) -> ConsoleError | None:
         """Why the last client of a local port was turned away; None once one was served again."""
+        return self.failure_among(None)
+
+    def failure_among(self, targets: Collection[Target] | None) -> ConsoleError | None:
+        """As `failure`, of the clients on their way to one of these targets (None: to any)."""
         thread = self._thread
-        return None if thread is None else thread.link.failure
+        outcomes = [] if thread is None else list(thread.link.outcomes.items())
+        return next(
+            (failure for target, failure in reversed(outcomes) if targets is None or target in targets), None
+        )
 
     def open(self) -> None:
         """Log in, unless that is done and still stands."""
@@ -197,7 +204,8 @@ class _Link:
         self._refusal: ConsoleError | None = None
         self._pause_s = 0.0
         self._not_before_s = 0.0
-        self.failure: ConsoleError | None = None
+        # What became of the last client of each target, the latest at the end: None was served.
+        self.outcomes: dict[Target, ConsoleError | None] = {}
 
     @property
     def alive(self) -> bool:
@@ -289,16 +297,20 @@ class _Link:
         try:
             far_reader, far_writer = await self.way_to(target)
         except ConsoleError as error:
-            if str(error) != str(self.failure):  # once for an outage, not once for every client
+            if str(error) != str(self.outcomes.get(target)):  # once for an outage, not for every client
                 log.info("SSH tunnel to %s, %s: %s", self._server, errors.server(*target), error)
-            self.failure = error
+            self._note(target, error)
             writer.transport.abort()
             return
         except BaseException:
             writer.transport.abort()
             raise
-        self.failure = None
+        self._note(target, None)
         await _relay(reader, writer, far_reader, far_writer)
+
+    def _note(self, target: Target, failure: ConsoleError | None) -> None:
+        outcomes = {one: known for one, known in self.outcomes.items() if one != target}
+        self.outcomes = outcomes | {target: failure}  # anew: other threads read it
 
     async def aclose(self) -> None:
         for listener in self._listeners.values():

@@ -5,7 +5,6 @@ Blocking; on a lane, except `close`, which any thread may call to end an opening
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,12 +43,17 @@ class Tunnels:
         self._known_hosts = tuple(known_hosts)
         self._open: dict[TunnelSettings, SshTunnel] = {}
         self._closed = False
+        self._of_broker: frozenset[Endpoint] = frozenset()
         self._changing = threading.Lock()
 
     @property
     def failure(self) -> ConsoleError | None:
-        """Why the last client of one of them was turned away; None once one was served again."""
-        return next((one.failure for one in list(self._open.values()) if one.failure is not None), None)
+        """Why the last client on its way to the broker was turned away; None once one was served again.
+
+        What else leads through the same tunnel (the database, the management API) may fail by itself.
+        """
+        found = (tunnel.failure_among(self._of_broker) for tunnel in list(self._open.values()))
+        return next((failure for failure in found if failure is not None), None)
 
     def reach(self) -> Ways:
         """Open what is needed. Raises `ConsoleError` when the broker's does not open; then call `close`."""
@@ -59,6 +63,8 @@ class Tunnels:
         broker = connection.broker
         if connection.broker_tunnel is not None:
             broker = self._broker(broker, connection.broker_tunnel)
+            api = _management(broker)
+            self._of_broker = frozenset(far for far, _near in broker.routes if far != api)
         schedules, schedules_problem = self.reach_schedules()
         results: BrokerAddress | DatabaseAddress | None = connection.results.redis
         results_problem: ConsoleError | None = None
@@ -93,9 +99,8 @@ class Tunnels:
 
         address = through(address, *address.endpoints())
         if address.kind is BrokerKind.RABBITMQ:
-            # An address of it that is not valid is said where it is used: the broker can do without.
-            with contextlib.suppress(ConsoleError):
-                address = through(address, management_endpoint(address))
+            api = _management(address)
+            return address if api is None else through(address, api)
         if address.kind is BrokerKind.SENTINEL:
             primary = find_primary(address, timeout_s=address.timeout_s)
             replicas = find_replicas(address, timeout_s=address.timeout_s)
@@ -144,6 +149,16 @@ class Tunnels:
             tunnels = list(self._open.values())
         for tunnel in tunnels:
             tunnel.close()
+
+
+def _management(address: BrokerAddress) -> Endpoint | None:
+    """RabbitMQ's management API; an address of it that is not valid is said where it is used."""
+    if address.kind is not BrokerKind.RABBITMQ:
+        return None
+    try:
+        return management_endpoint(address)
+    except ConsoleError:
+        return None
 
 
 def lacks_route(address: BrokerAddress) -> bool:

@@ -18,7 +18,7 @@ from console.broker.tunnel_errors import PassphraseNeeded
 from console.core.errors import Cause, ConsoleError
 from tests.contract.tunnel.conftest import MakeTunnel, tunnel_threads
 from tests.contract.tunnel.sshd import Sshd, key_pair, public_half, ssh_add, ssh_agent
-from tests.valkey import free_port
+from tests.valkey import ValkeyServer, free_port
 
 PASSPHRASE = "correct horse battery"
 HAS_BCRYPT = importlib.util.find_spec("bcrypt") is not None
@@ -358,6 +358,26 @@ def test_targets_that_cannot_be_reached_from_there(sshd: Sshd, tunnel: MakeTunne
         assert line.recv(1) == b""
     assert one.failure is not None
     assert one.failure.title == "The SSH server cannot reach the target"
+
+
+def test_what_becomes_of_one_target_says_nothing_of_another(
+    sshd: Sshd, tunnel: MakeTunnel, broker: ValkeyServer
+) -> None:
+    one = tunnel(sshd)
+    one.open()
+    good, bad = ("127.0.0.1", broker.port), ("127.0.0.1", free_port())
+    with socket.create_connection(one.forward(good), 5) as line:
+        line.sendall(b"PING\r\n")
+        assert line.recv(100).startswith(b"-NOAUTH")
+    with socket.create_connection(one.forward(bad), 5) as line:
+        assert line.recv(1) == b""
+    assert one.failure is not None
+    assert one.failure_among({good}) is None
+    assert one.failure_among({bad}) is one.failure
+    with socket.create_connection(one.forward(good), 5) as line:
+        line.sendall(b"PING\r\n")
+        assert line.recv(100).startswith(b"-NOAUTH")
+    assert one.failure_among({good, bad}) is None
 
 
 def test_before_open_and_after_close(sshd: Sshd, tunnel: MakeTunnel) -> None:

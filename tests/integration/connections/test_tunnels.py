@@ -194,6 +194,30 @@ async def test_sentinel_behind_a_jump_host_fails_over(
     await gone(setup)
 
 
+async def test_a_database_that_the_tunnel_does_not_reach_is_no_reason_to_leave_the_broker(
+    setup: Setup, sshd: SshServer, broker: ValkeyServer
+) -> None:
+    trusted(setup, sshd)
+    connection = replace(
+        shop(broker),
+        broker_tunnel=through(sshd),
+        schedules=parse_database_url(f"postgresql://console@127.0.0.1:{free_port()}/shop"),
+        schedules_tunnel=through(sshd),
+    )
+    await setup.service.save(connection, broker_secret(broker.password))
+    await setup.service.connect("shop")
+    await setup.connected()
+    schedules = setup.session.schedules
+    assert schedules is not None
+    assert schedules.near is not None
+    reader, writer = await asyncio.open_connection(*schedules.near)
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+    (tunnels,) = setup.session.tunnels
+    assert tunnels.failure is None
+
+
 async def test_opening_and_leaving_tunnels_leaves_nothing_behind(
     setup: Setup, sshd: SshServer, broker: ValkeyServer
 ) -> None:
