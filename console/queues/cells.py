@@ -134,12 +134,19 @@ def publisher_text(origin: str | None) -> str:
 
 
 def summary_text(snapshot: QueuesSnapshot) -> str:
-    """The words after the title: "6 queues, 19,866 ready, 174 unacknowledged"."""
+    """The words after the title: "6 queues, 19,866 ready, 174 unacknowledged"; "≥" where not all is known."""
     if snapshot.as_of is None:
         return ""
     count = len(snapshot.rows)
     queues = "1 queue" if count == 1 else f"{count:,} queues"
-    return f"{queues}, {number_text(snapshot.ready)} ready, {number_text(snapshot.unacked)} unacknowledged"
+    there = [row for row in snapshot.rows if not row.missing and not row.foreign]
+    ready = _total(snapshot.ready, whole=all(row.ready is not None for row in there))
+    held = all(row.unacked is not None and not row.unacked_at_least for row in there)
+    return f"{queues}, {ready} ready, {_total(snapshot.unacked, whole=held)} unacknowledged"
+
+
+def _total(total: int | None, *, whole: bool) -> str:
+    return number_text(total) if whole or total is None else f"≥ {number_text(total)}"
 
 
 def drain_text(row: QueueRow | None) -> str:
