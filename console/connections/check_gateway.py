@@ -378,7 +378,9 @@ def redis_permissions(probed: Probed, address: BrokerAddress, mode: Mode) -> Fou
         return Found(says)
     if probed.replica and all(one.replica for one in refused):
         return Found("reading only, the server is a replica", StepState.WARNING, _replica(address))
-    suffers = list(dict.fromkeys(one.need.shows for one in refused))
+    shows = list(dict.fromkeys(one.need.shows for one in refused))
+    # "asking and telling workers, sending tasks" says nothing where both are there by themselves.
+    suffers = [one for one in shows if ", " not in one or not set(one.split(", ")) <= set(shows)]
     reading = any(not one.need.changes for one in refused)
     error = ConsoleError(
         f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} refused",
