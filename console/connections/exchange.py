@@ -13,11 +13,13 @@ LARGEST_BYTES = 4 * 1024 * 1024
 def read_shared(path: Path) -> str:
     """The text of a file of exported connections. Raises `ConsoleError`."""
     try:
-        if path.stat().st_size > LARGEST_BYTES:
+        with path.open("rb") as file:  # not by its size: a device or a pipe has none
+            data = file.read(LARGEST_BYTES + 1)
+        if len(data) > LARGEST_BYTES:
             raise ConsoleError(
                 "This is no file of connections", detail=f"{path} is larger than 4 MB.", cause=Cause.INVALID
             )
-        return path.read_text(encoding="utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConsoleError(
             "This is no file of connections", detail=f"{path} is no text.", cause=Cause.INVALID

@@ -32,6 +32,7 @@ from console.core.errors import Cause, ConsoleError
 
 FILE_VERSION = 2
 LONGEST_TIMEOUT_S = 120.0
+MOST_ENTRIES = 1_000
 
 # An id names files (the history, the collector's log): nothing that could lead out of their folder.
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
@@ -91,6 +92,8 @@ def read_entries(text: str) -> tuple[list[Entry], list[ConsoleError]]:
         raise _wrong(f"It is not JSON, or was cut short{where}.") from error
     if not isinstance(data, dict) or not isinstance(data.get("connections"), list):
         raise _wrong("The list of connections is missing.")
+    if len(data["connections"]) > MOST_ENTRIES:
+        raise _wrong(f"It holds more than {MOST_ENTRIES:,} connections.")
     version = data.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise _wrong("Its version is missing.")

@@ -15,7 +15,7 @@ from console.core.errors import ConsoleError
 from console.core.redaction import Secret
 
 LOCAL_STACK_NAME = "Local stack"
-LONGEST_NAME = 100
+LONGEST_NAME = 200
 NO_SECRET = Secret("")
 
 

@@ -17,8 +17,10 @@ from console.connections.model import (
     new_connection_id,
     without_secrets,
 )
-from console.core.errors import ConsoleError
+from console.core.errors import Cause, ConsoleError
 
+LARGEST_CHARACTERS = 4 * 1024 * 1024
+"""Reading it and comparing it happens on the main thread: what is larger is no hand-over of connections."""
 _FIELD_WORDS = {
     "name": "Name",
     "environment": "Environment",
@@ -82,6 +84,8 @@ def export_text(connections: Sequence[Connection], ids: Collection[str]) -> str:
 def plan_import(text: str, existing: Sequence[Connection]) -> ImportPlan:
     """What the file's text would change. Raises `ConsoleError` when it is no file of connections."""
     try:
+        if len(text) > LARGEST_CHARACTERS:
+            raise ConsoleError("It is too large", detail="It is larger than 4 MB.", cause=Cause.INVALID)
         found, unread = read_entries(text)
     except ConsoleError as error:
         raise _not_importable(error, "It is no file of exported connections.") from error

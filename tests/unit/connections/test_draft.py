@@ -179,7 +179,7 @@ def test_every_other_part_comes_through(tmp_path: Path) -> None:
         ("timeout_s", "0", "timeout_s", "A number of seconds up to 120"),
         ("ca_file", "/nowhere/ca.pem", "ca_file", "There is no such file"),
         ("name", "Shop \u202egnigats", "name", "cannot be seen"),
-        ("name", "x" * 101, "name", "At most 100 characters"),
+        ("name", "x" * 201, "name", "At most 200 characters"),
         ("ca_file", "ca.pem", "ca_file", "The whole path of the file is needed"),
         ("schedules_url", "oracle://x", "schedules_url", "It must start with sqlite:///"),
         ("schedules_url", "sqlite:////nowhere/db", "schedules_path", "There is no such file"),

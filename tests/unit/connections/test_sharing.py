@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from console.broker.database import parse_database_url
 from console.broker.tls import TlsOptions
 from console.broker.tunnel_settings import TunnelSettings
 from console.broker.url import parse_broker_url
+from console.connections.exchange import read_shared
 from console.connections.model import (
     Colour,
     Connection,
@@ -99,7 +102,7 @@ def test_a_name_that_is_taken_gets_a_number() -> None:
     twice = [full(), replace(full(), id="def")]
     names = [one.connection.name for one in plan_import(export_text(twice, {"abc", "def"}), [LOCAL]).entries]
     assert names == ["Shop", "Shop 2"]
-    assert free_name("x" * 100, {"x" * 100}) == "x" * 98 + " 2"
+    assert free_name("x" * 200, {"x" * 200}) == "x" * 198 + " 2"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,24 @@ def test_a_password_in_it_counts_as_typed() -> None:
     assert not found.connection.broker.password
 
 
-@pytest.mark.parametrize("name", ["Shop\nAll is well", "Shop \u202enoitcudorp", "a\u200bb", "x" * 101, " "])
+def test_a_file_that_would_stop_the_window_is_refused_at_once() -> None:
+    many = file_of(*(entry(id=f"n{number}") for number in range(1_001)))
+    for text, words in ((many, "more than 1,000"), ("[" * (4 * 1024 * 1024 + 1), "larger than 4 MB")):
+        with pytest.raises(ConsoleError, match=words) as caught:
+            plan_import(text, [LOCAL])
+        assert caught.value.title == "The file cannot be imported"
+    same = file_of(*(entry(id=f"n{number}") for number in range(1_000)))
+    began_s = time.monotonic()
+    assert len(plan_import(same, [LOCAL]).entries) == 1_000
+    assert time.monotonic() - began_s < 2.0
+
+
+def test_a_device_without_an_end_is_no_file_of_connections() -> None:
+    with pytest.raises(ConsoleError, match="larger than 4 MB"):
+        read_shared(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("name", ["Shop\nAll is well", "Shop \u202enoitcudorp", "a\u200bb", "x" * 201, " "])
 def test_a_name_that_could_mislead_is_refused_and_not_repeated(name: str) -> None:
     plan = plan_import(file_of(entry(name=name), entry(id="good", name="Läden 2 – Test")), [LOCAL])
     assert [one.connection.name for one in plan.entries] == ["Läden 2 – Test"]
