@@ -6,6 +6,7 @@ one place works in all, and a failure has the same words everywhere.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import Any
@@ -175,7 +176,11 @@ def find_primary(address: BrokerAddress, *, timeout_s: float) -> Endpoint:
             failed = error
             continue
         if isinstance(answer, list) and len(answer) == 2:
-            return answer[0].decode(), int(answer[1])
+            try:
+                return _endpoint(*answer)
+            except (AttributeError, TypeError, ValueError):
+                failed = not_redis(f"Sentinel {endpoint_text(sentinel)}")
+                continue
         failed = ConsoleError(
             "Sentinel does not know this primary",
             detail=f"{endpoint_text(sentinel)} watches nothing named {address.master_name}.",
@@ -194,11 +199,18 @@ def find_replicas(address: BrokerAddress, *, timeout_s: float) -> tuple[Endpoint
             continue
         found: list[Endpoint] = []
         for replica in answer if isinstance(answer, list) else []:
+            if not isinstance(replica, list):
+                continue
             values = dict(zip(replica[::2], replica[1::2], strict=False))
-            if b"ip" in values and b"port" in values:
-                found.append((values[b"ip"].decode(), int(values[b"port"])))
+            with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+                found.append(_endpoint(values[b"ip"], values[b"port"]))
         return tuple(found)
     return ()
+
+
+def _endpoint(host: Any, port: Any) -> Endpoint:
+    """As a sentinel writes it. Raises `AttributeError`, `TypeError` or `ValueError` for anything else."""
+    return host.decode(), int(port)
 
 
 def _ask_sentinel(address: BrokerAddress, sentinel: Endpoint, timeout_s: float, *words: str) -> Any:

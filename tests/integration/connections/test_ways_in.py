@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from console.broker.address import BrokerAddress
+from console.broker.address import BrokerAddress, BrokerKind
 from console.broker.ping import RedisPing
 from console.broker.redis_client import make_redis_client
 from console.broker.session import Session
-from console.broker.stream import open_stream
+from console.broker.stream import find_primary, find_replicas, open_stream
 from console.collector.event_line import Subscribed
 from console.collector.redis_line import RedisEventLine
 from console.core.clock import SystemClock
@@ -59,6 +59,31 @@ def test_behind_a_tunnel_nothing_is_dialled_that_it_does_not_lead_to() -> None:
             stranger.accept()
     assert raised.value.cause is Cause.UNREACHABLE
     assert raised.value.retryable  # then the tunnels are opened anew
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"*2\r\n:1\r\n:2\r\n", b"*2\r\n$2\r\n\xff\xff\r\n$4\r\n6379\r\n", b"*2\r\n$1\r\na\r\n*0\r\n"],
+)
+def test_what_is_no_endpoint_from_a_sentinel_is_said_in_words(said: bytes) -> None:
+    def answer() -> None:
+        for _ in range(2):
+            line, _address = listening.accept()
+            with line:
+                line.recv(1000)
+                line.sendall(said)
+
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        sentinel = ("127.0.0.1", listening.getsockname()[1])
+        address = BrokerAddress(
+            *sentinel, kind=BrokerKind.SENTINEL, sentinels=(sentinel,), master_name="mymaster"
+        )
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with pytest.raises(ConsoleError, match="does not speak Redis's protocol"):
+            find_primary(address, timeout_s=2.0)
+        assert find_replicas(address, timeout_s=2.0) == ()
+        answering.join()
 
 
 class _Tunnel:
