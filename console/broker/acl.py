@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterable
 from enum import StrEnum
 
+from console.broker.address import BrokerAddress, BrokerKind
 from console.broker.needs import (
     LOGIN_COMMANDS,
     RABBITMQ_EVENT_QUEUE,
@@ -21,7 +22,7 @@ from console.broker.needs import (
     key_pattern,
     literal,
 )
-from console.broker.rights import Probed
+from console.broker.rights import Probed, Refusal
 from console.core.connection import Right
 from console.core.errors import Cause, ConsoleError
 
@@ -74,8 +75,7 @@ def _rules(kind: AclKind, key_prefix: str, database: int, sentinel: bool) -> lis
             where = _where(need, key_prefix, database, sentinel)
             selectors.setdefault(where, []).append(need.command)
     # A selector allows its own commands on its own keys and channels only, so that nothing mixes.
-    rules += [f"({' '.join((*where, *_commands(commands)))})" for where, commands in selectors.items()]
-    return rules
+    return rules + [_selector(where, commands) for where, commands in selectors.items()]
 
 
 def _allowed(commands: Iterable[str], kind: AclKind) -> list[str]:
@@ -93,27 +93,70 @@ def _where(need: Need, key_prefix: str, database: int, sentinel: bool) -> tuple[
     if need.place.is_channel:
         tail = "/task.sent" if need.place is Place.EVENTS else ""
         return (f"&{literal(key_prefix)}/{database}.{need.place}{tail}",)
-    right = "%RW~" if need.command == "brpop" else "%W~" if need.changes else "%R~"
-    return (right + key_pattern(need.place, key_prefix),)
+    return (_key_right(need) + key_pattern(need.place, key_prefix),)
 
 
-def mend(probed: Probed, *, user: str, key_prefix: str = "") -> str:
-    """The redis-cli command that allows a user what a probe found refused; empty when nothing is."""
-    words: list[str] = []
-    for refusal in probed.refused:
-        if refusal.replica:
-            continue
-        place = refusal.need.place
-        if not refusal.target:
-            words.append(f"+{refusal.need.command}")
-        elif place.is_channel:
-            words.append(f"&{refusal.target}")
-        else:
-            pattern = literal(refusal.target) if place is Place.QUEUE else key_pattern(place, key_prefix)
-            words.append(f"~{pattern}")
+def _key_right(need: Need) -> str:
+    return "%RW~" if need.command == "brpop" else "%W~" if need.changes else "%R~"
+
+
+def mend(probed: Probed, address: BrokerAddress) -> str:
+    """The redis-cli command that allows the user of `address` what a probe found refused; "" when nothing is.
+
+    A command is named together with its keys or channels, in a selector: the user's own may stand in
+    selectors too (those of the shipped rules do), where a command beside them would not reach them.
+    """
+    refused = [one for one in probed.refused if not one.replica]
+    words = _in_selectors(refused, address) if probed.selectors else _in_plain(refused, address.key_prefix)
     if not words:
         return ""
-    return f"ACL SETUSER {user or 'default'} {' '.join(dict.fromkeys(words))}"
+    return f"ACL SETUSER {address.username or 'default'} {' '.join(dict.fromkeys(words))}"
+
+
+def _in_selectors(refused: Iterable[Refusal], address: BrokerAddress) -> list[str]:
+    """For Redis 7 or later, where what stands before a selector never reaches into it, nor the other way."""
+    targets: dict[Need, list[str]] = {}
+    for one in refused:
+        targets.setdefault(one.need, []).append(one.target)
+    # Who may not look for queues was asked about few of them: the others would be refused next.
+    all_known = not {"scan", "smembers"} & {need.command for need in targets}
+    plain: list[str] = []
+    selectors: dict[tuple[str, ...], list[str]] = {}
+    for need, names in targets.items():
+        if need.place is Place.NOTHING:
+            plain += [need.command, *(("discard",) if need.command == "multi" else ())]
+            continue
+        if need.place is Place.QUEUE and all(names) and all_known:
+            where = tuple(f"{_key_right(need)}{literal(name)}" for name in names)
+        else:
+            sentinel = address.kind is BrokerKind.SENTINEL
+            where = _where(need, address.key_prefix, address.database, sentinel)
+        selectors.setdefault(where, []).append(need.command)
+    return [*_commands(plain), *(_selector(where, commands) for where, commands in selectors.items())]
+
+
+def _in_plain(refused: Iterable[Refusal], key_prefix: str) -> list[str]:
+    """For Redis 6, which has no selectors: every command goes with every key."""
+    words: list[str] = []
+    for one in refused:
+        place = one.need.place
+        if not one.target:
+            words.append(f"+{one.need.command}")
+        elif place.is_channel:
+            words.append(f"&{_one_word(one.target)}")
+        else:
+            pattern = literal(one.target) if place is Place.QUEUE else key_pattern(place, key_prefix)
+            words.append(f"~{_one_word(pattern)}")
+    return words
+
+
+def _selector(where: Iterable[str], commands: Iterable[str]) -> str:
+    return f"({' '.join((*map(_one_word, where), *_commands(commands)))})"
+
+
+def _one_word(pattern: str) -> str:
+    """`pattern` with a glob's "any character" where redis-cli or a selector would see an end of the word."""
+    return re.sub(r"[\s\"'()]", "?", pattern)
 
 
 def rabbitmq_permissions(kind: AclKind | str, *, user: str, vhost: str = "/") -> str:

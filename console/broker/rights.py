@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from console.broker.session import Session
 
+SELECTORS_SINCE = 7
 SEPARATOR = "\x06\x16"
 BINDINGS = "_kombu.binding."
 SCAN_CALLS = 20
@@ -49,11 +50,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a probe found: which needs are known, and which of them are refused."""
+    """What a probe found: which needs are known, and which of them are refused.
+
+    `selectors`: whether the server's ACL has them (Redis 7 or later).
+    """
 
     known: frozenset[Need] = frozenset()
     refused: tuple[Refusal, ...] = ()
     queues: tuple[str, ...] = field(default=())
+    selectors: bool = True
 
     @property
     def replica(self) -> bool:
@@ -122,6 +127,7 @@ Words = tuple[str, ...]
 
 
 def _probe(connection: Any, address: BrokerAddress, queues: tuple[str, ...]) -> Probed:
+    selectors = _version(connection) >= SELECTORS_SINCE
     questions = [(need, target) for need in REDIS_NEEDS for target in targets(need, address, queues) or ("",)]
     asked = [
         (need, (need.command, *((target,) if target else ()), *need.words)) for need, target in questions
@@ -134,7 +140,18 @@ def _probe(connection: Any, address: BrokerAddress, queues: tuple[str, ...]) -> 
             known.add(need)
         if refusal is not None and refusal not in refused:
             refused.append(refusal)
-    return Probed(frozenset(known), tuple(refused), queues)
+    return Probed(frozenset(known), tuple(refused), queues, selectors)
+
+
+def _version(connection: Any) -> int:
+    """The server's major version by HELLO, which every user may send; 0 from one too old to tell so."""
+    said = _answers(connection, [("HELLO",)])[0]
+    if isinstance(said, list):
+        said = dict(zip(said[::2], said[1::2], strict=False))
+    told = said.get(b"version") or said.get("version") if isinstance(said, dict) else None
+    text = told.decode() if isinstance(told, bytes) else str(told)
+    major = text.partition(".")[0]
+    return int(major) if major.isascii() and major.isdecimal() else 0
 
 
 Answer = redis.RedisError | bool | None

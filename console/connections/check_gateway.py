@@ -388,9 +388,7 @@ def redis_permissions(probed: Probed, address: BrokerAddress, mode: Mode) -> Fou
         remedy="To allow it, an administrator runs:",
         cause=Cause.NOT_PERMITTED,
     )
-    command = mend(
-        replace(probed, refused=tuple(refused)), user=address.username, key_prefix=address.key_prefix
-    )
+    command = mend(replace(probed, refused=tuple(refused)), address)
     return Found(says, StepState.FAILED if reading else StepState.WARNING, error, command)
 
 

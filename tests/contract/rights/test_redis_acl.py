@@ -12,7 +12,7 @@ from console.broker.acl import AclKind, mend, redis_acl, redis_acl_command
 from console.broker.address import BrokerAddress
 from console.broker.needs import LOGIN_COMMANDS, REDIS_NEEDS
 from console.broker.redis_client import make_redis_client
-from console.broker.rights import REPLICA_SAYS, probe_redis, probe_rights, redis_rights
+from console.broker.rights import REPLICA_SAYS, Probed, Refusal, probe_redis, probe_rights
 from console.broker.tls import TlsOptions
 from console.core.connection import Right
 from console.core.errors import ConsoleError
@@ -283,33 +283,68 @@ async def test_a_replica_takes_no_changes(own_broker: ValkeyServer, tmp_path: Pa
     assert found == dict.fromkeys((Right.ASK_WORKERS, Right.SEND_TASKS, Right.CHANGE_QUEUES), REPLICA_SAYS)
 
 
+def _lacking(kind: AclKind, *commands: str) -> list[str]:
+    """The shipped rules without some commands."""
+    words = _rules(kind)
+    kept = [word.rstrip(")") in {f"+{one}" for one in commands} for word in words]
+    text = " ".join(
+        word if not gone else ")" if word.endswith(")") else ""
+        for word, gone in zip(words, kept, strict=True)
+    )
+    return text.split()
+
+
 @pytest.mark.parametrize(
     ("rules", "needed"),
     [
-        ("+@all -lrange -lindex ~* &*", ["+lrange", "+lindex"]),
-        ("+@all ~* &/0.celeryev/*", ["&/0.celery.pidbox"]),
-        ("+@all &* ~orders ~unacked ~_kombu*", ["~*.reply.celery.pidbox*"]),
+        (["+@all", "-lrange", "-lindex", "~*", "&*"], "(%R~* +lindex +lrange)"),
+        (["+@all", "~*", "&/0.celeryev/*"], "(&/0.celery.pidbox +publish)"),
+        (["+@all", "-publish", "~*", "&/0.celeryev/*"], ""),
+        (["+@all", "&*", "~orders", "~unacked", "~_kombu*"], ""),
+        (["+@all", "&*", "~other:*"], ""),
+        (_lacking(AclKind.OPERATE, "lindex", "lrange"), "(%R~* +lindex +lrange)"),
+        (_lacking(AclKind.OPERATE, "scan", "exec"), "+scan +exec"),
+        (_lacking(AclKind.OPERATE, "publish", "psubscribe", "brpop", "sadd", "lpush"), ""),
+        (_rules(AclKind.READ_ONLY), ""),
     ],
+    ids=lambda one: " ".join(one)[:60] if isinstance(one, list) else one,
 )
-async def test_what_an_administrator_is_told_to_run_mends_it(
-    own_broker: ValkeyServer, rules: str, needed: list[str]
+@pytest.mark.parametrize("odd", [QUEUE, "orders (new) it's"], ids=["", "odd name"])
+async def test_what_an_administrator_is_told_to_run_mends_it_at_once(
+    own_broker: ValkeyServer, rules: list[str], needed: str, odd: str
 ) -> None:
     fill(own_broker)
-    add_user(own_broker, "limited", "on", *rules.split())
-    client = make_redis_client(user_address(own_broker, "limited"))
-    probed = probe_redis(client, user_address(own_broker, "limited"))
-    command = mend(probed, user="limited")
+    add_user(own_broker, "limited", "on", *rules)
+    address = user_address(own_broker, "limited")
+
+    def probed() -> Probed:
+        client = make_redis_client(address)
+        try:
+            return probe_redis(client, address, (odd,))
+        finally:
+            client.close()
+
+    before = probed()
+    assert before.refused
+    command = mend(before, address)
     assert command.startswith("ACL SETUSER limited ")
-    assert set(command.split()[3:]) == set(needed)
+    assert needed in command
     assert PASSWORD not in command
     with own_broker.client() as admin:
         cast(Any, admin).execute_command(*command.split())
-    client.close()
-    client = make_redis_client(user_address(own_broker, "limited"))
-    try:
-        assert redis_rights(probe_redis(client, user_address(own_broker, "limited"))) == {}
-    finally:
-        client.close()
+    after = probed()
+    assert after.refused == ()
+    assert after.known == {*REDIS_NEEDS}
+
+
+def test_an_old_redis_is_told_without_selectors() -> None:
+    lindex, publish = (
+        next(need for need in REDIS_NEEDS if need.command == name) for name in ("lindex", "publish")
+    )
+    refused = (Refusal(lindex), Refusal(lindex, "my orders"), Refusal(publish, "/0.celery.pidbox"))
+    probed = Probed(frozenset(REDIS_NEEDS), refused, selectors=False)
+    said = mend(probed, BrokerAddress("host", 6379))
+    assert said == "ACL SETUSER default +lindex ~my?orders &/0.celery.pidbox"
 
 
 @pytest.mark.parametrize("kind", AclKind)

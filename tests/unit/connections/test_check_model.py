@@ -70,7 +70,9 @@ def _probed(*commands: str) -> Probed:
 def test_what_a_mode_does_not_use_need_not_be_allowed() -> None:
     everything = redis_permissions(_probed("publish", "lpush"), ADDRESS, Mode.FULL)
     assert everything.state is StepState.WARNING
-    assert everything.command == "ACL SETUSER console +publish +lpush"
+    assert everything.command == (
+        "ACL SETUSER console (&/0.celery.pidbox +publish) (%W~* +lpush) (&/0.celeryev/task.sent +publish)"
+    )
     assert everything.error is not None
     assert everything.error.title == "publish and lpush are refused"
     reading = redis_permissions(_probed("publish", "lpush"), ADDRESS, Mode.READ_ONLY)
