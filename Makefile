@@ -12,7 +12,7 @@ run: $(STAMP)
 
 test: $(STAMP)
 	@bash packaging/system_libraries.sh test
-	@bash packaging/test_session.sh $(PYTHON_BIN) -m pytest $(ARGS)
+	@bash packaging/run_tests.sh $(ARGS)
 
 check: $(STAMP)
 	@bash packaging/system_libraries.sh run

@@ -22,5 +22,5 @@ unset XDG_DATA_HOME XDG_CONFIG_HOME XDG_CACHE_HOME XDG_STATE_HOME DBUS_SESSION_B
 dbus-run-session -- bash -c '
   head -c 18 /dev/urandom | base64 | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1
   pgrep -n -u "$(id -u)" -f "gnome-keyring-daemon --unlock" > "$SESSION_FOLDER/keyring.pid" || true
-  exec xvfb-run -a -s "-screen 0 1600x1000x24 -nolisten tcp" "$@"
+  exec xvfb-run -a -n "${DISPLAY_FROM:-99}" -s "-screen 0 1600x1000x24 -nolisten tcp" "$@"
 ' bash "$@"
