@@ -571,8 +571,13 @@ def _step_json(step: CheckStep) -> dict[str, object]:
     }
 
 
+def _plain(text: str) -> str:
+    """`text` without what steers a terminal: some of it is a broker's own words."""
+    return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
+
+
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{_plain(text)}\n")
     sys.stdout.flush()
 
 
@@ -582,4 +587,4 @@ def _ask_out(text: str) -> None:
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(redact(f"celery-console: {text}\n"))
+    sys.stderr.write(redact(f"celery-console: {_plain(text)}\n"))

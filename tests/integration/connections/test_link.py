@@ -29,7 +29,7 @@ async def test_connected_with_a_latency_and_remembered(setup: Setup, broker: Val
 
 
 async def test_a_wrong_password_is_said_and_not_tried_again(setup: Setup, broker: ValkeyServer) -> None:
-    await setup.service.save(shop(broker), broker_secret("wrong"))
+    await setup.service.save(shop(broker), broker_secret("not-the-one-1"))
     await setup.service.connect("shop")
     await setup.until(lambda: setup.service.refused is not None)
     assert setup.state is LinkState.DISCONNECTED

@@ -164,7 +164,7 @@ async def test_a_wrong_kept_password_ends_with_an_error_and_a_way_to_type_it(
 ) -> None:
     person = Person({Purpose.BROKER: typed(broker.password, keep=True)})
     setup.service.ask_secret = person.ask
-    await setup.service.save(shop(broker), broker_secret("wrong"))
+    await setup.service.save(shop(broker), broker_secret("not-the-one-1"))
     await setup.service.connect("shop")
     await setup.until(lambda: setup.service.refused is not None)
     assert setup.state is LinkState.DISCONNECTED
