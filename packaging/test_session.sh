@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 session=$(mktemp -d)
-# gnome-keyring-daemon leaves its parent; it is ended by the number it printed.
+# The daemon is ended by its own number: another session's, started at the same time, has the same name.
 ended() {
   status=$?
   [ -s "$session/keyring.pid" ] && kill "$(cat "$session/keyring.pid")" 2>/dev/null || true
@@ -20,7 +20,16 @@ export SESSION_FOLDER="$session" HOME="$session/home" XDG_RUNTIME_DIR="$session/
 unset XDG_DATA_HOME XDG_CONFIG_HOME XDG_CACHE_HOME XDG_STATE_HOME DBUS_SESSION_BUS_ADDRESS WAYLAND_DISPLAY
 
 dbus-run-session -- bash -c '
-  head -c 18 /dev/urandom | base64 | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1
-  pgrep -n -u "$(id -u)" -f "gnome-keyring-daemon --unlock" > "$SESSION_FOLDER/keyring.pid" || true
+  # In the foreground it stays a child whose number is known. Where there is none, tests that need it say so.
+  gnome-keyring-daemon --foreground --unlock --components=secrets \
+    < <(head -c 18 /dev/urandom | base64) >/dev/null 2>&1 &
+  keyring=$!
+  printf "%s\n" "$keyring" > "$SESSION_FOLDER/keyring.pid"
+  has_name="org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner string:org.freedesktop.secrets"
+  for _ in $(seq 200); do
+    kill -0 "$keyring" 2>/dev/null || break
+    dbus-send --print-reply --dest=$has_name 2>/dev/null | grep -q "boolean true" && break
+    sleep 0.05
+  done
   exec xvfb-run -a -n "${DISPLAY_FROM:-99}" -s "-screen 0 1600x1000x24 -nolisten tcp" "$@"
 ' bash "$@"
