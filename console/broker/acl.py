@@ -33,6 +33,11 @@ class AclKind(StrEnum):
     READ_ONLY = "read-only"
     OPERATE = "operate"
 
+    @property
+    def user(self) -> str:
+        """Whom the rules are for where nobody has named one."""
+        return f"console-{self}"
+
 
 _RIGHTS = {AclKind.READ_ONLY: frozenset({Right.READ_QUEUES, Right.READ_MESSAGES, Right.READ_EVENTS})}
 _RIGHTS[AclKind.OPERATE] = _RIGHTS[AclKind.READ_ONLY] | {Right.ASK_WORKERS, Right.SEND_TASKS}

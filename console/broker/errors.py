@@ -79,7 +79,7 @@ def redis_error(error: redis.RedisError, address: BrokerAddress) -> ConsoleError
     if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in text:
         return ConsoleError(
             "The broker user may not do this",
-            detail=text.removeprefix("NOPERM").strip(),
+            detail=_sentence(text.removeprefix("NOPERM")),
             remedy="Ask for the right, or use another user.",
             cause=Cause.NOT_PERMITTED,
         )
@@ -111,7 +111,7 @@ def redis_error(error: redis.RedisError, address: BrokerAddress) -> ConsoleError
         return not_redis(address.place)
     if isinstance(error, redis.ConnectionError):
         return unreachable(address.place, text)
-    return ConsoleError("The broker refused a command", detail=text, cause=Cause.OTHER)
+    return ConsoleError("The broker refused a command", detail=_sentence(text), cause=Cause.OTHER)
 
 
 def refused_login(address: BrokerAddress) -> ConsoleError:
@@ -135,7 +135,7 @@ def _amqp_error(error: BaseException, address: BrokerAddress) -> ConsoleError | 
     if code == 403:
         return ConsoleError(
             "The broker user may not do this",
-            detail=text or "Access was refused.",
+            detail=_sentence(text or "Access was refused"),
             remedy="Ask for the permission, or use another user.",
             cause=Cause.NOT_PERMITTED,
         )
@@ -148,7 +148,7 @@ def _amqp_error(error: BaseException, address: BrokerAddress) -> ConsoleError | 
             cause=Cause.REFUSED_LOGIN,
         )
     if code == 404:
-        return ConsoleError("The broker has no such thing", detail=text, cause=Cause.NOT_FOUND)
+        return ConsoleError("The broker has no such thing", detail=_sentence(text), cause=Cause.NOT_FOUND)
     if code == 312:
         # basic.return of a message that was published as mandatory.
         return ConsoleError(
@@ -165,7 +165,7 @@ def _amqp_error(error: BaseException, address: BrokerAddress) -> ConsoleError | 
             cause=Cause.CONFLICT,
         )
     if code in (405, 406, 540):
-        return ConsoleError("The broker refused a command", detail=text, cause=Cause.CONFLICT)
+        return ConsoleError("The broker refused a command", detail=_sentence(text), cause=Cause.CONFLICT)
     if code in (320, 541) or isinstance(error, OSError):
         return unreachable(address.place, text or "The connection was closed")
     if code == 501 or "frame" in type(error).__name__.lower():
@@ -176,7 +176,7 @@ def _amqp_error(error: BaseException, address: BrokerAddress) -> ConsoleError | 
             cause=Cause.PROTOCOL,
         )
     return ConsoleError(
-        "The broker refused a command", detail=text or type(error).__name__, cause=Cause.OTHER
+        "The broker refused a command", detail=_sentence(text or type(error).__name__), cause=Cause.OTHER
     )
 
 
@@ -192,3 +192,11 @@ def _too_slow(address: BrokerAddress) -> ConsoleError:
 
 def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
+
+
+def _sentence(text: str) -> str:
+    """A server's own words with what makes a sentence of them: another one comes after it."""
+    text = text.strip()
+    if not text:
+        return ""
+    return f"{text[0].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"

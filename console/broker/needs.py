@@ -38,7 +38,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """`command` on `place` serves `rights`; `shows` is what a person misses without it.
+    """`command` on `place` serves `rights`; `shows` are what a person misses without it.
 
     `words` stand behind the key or channel in a probe, and do nothing even if they were carried out on a
     key that does not exist; a change is never carried out by a probe.
@@ -47,30 +47,32 @@ class Need:
     command: str
     place: Place
     rights: tuple[Right, ...]
-    shows: str
+    shows: tuple[str, ...]
     words: tuple[str, ...] = ()
     changes: bool = False
 
 
-_DEPTHS, _MESSAGES, _EVENTS = "Queues", "Messages on Queues", "events, on Tasks, Workers and Overview"
-_ASKING, _SENDING, _CHANGING = "asking and telling workers", "sending tasks", "changing queues"
+_DEPTHS, _MESSAGES, _EVENTS = ("Queues",), ("Messages on Queues",), ("events (Tasks, Workers, Overview)",)
+_FINDING, _HELD = ("finding queues by themselves",), ("Unacknowledged on Queues",)
+_OLDEST = ("Oldest waiting on Queues",)
+_ASKING, _SENDING, _CHANGING = ("asking and telling workers",), ("sending tasks",), ("changing queues",)
 _TRANSACTION = (Right.ASK_WORKERS, Right.SEND_TASKS, Right.CHANGE_QUEUES)
 _READS, _PEEKS, _HEARS = (Right.READ_QUEUES,), (Right.READ_MESSAGES,), (Right.READ_EVENTS,)
 _ASKS, _SENDS, _EMPTIES = (Right.ASK_WORKERS,), (Right.SEND_TASKS,), (Right.CHANGE_QUEUES,)
 _BINDS = (Right.ASK_WORKERS, Right.SEND_TASKS)
 
 REDIS_NEEDS = (
-    Need("scan", Place.NOTHING, _READS, "finding queues by themselves", ("0", "COUNT", "1")),
-    Need("smembers", Place.BINDINGS, (Right.READ_QUEUES, Right.SEND_TASKS), "finding queues by themselves"),
+    Need("scan", Place.NOTHING, _READS, _FINDING, ("0", "COUNT", "1")),
+    Need("smembers", Place.BINDINGS, (Right.READ_QUEUES, Right.SEND_TASKS), _FINDING),
     Need("exists", Place.QUEUE, _READS, _DEPTHS),
     Need("llen", Place.QUEUE, (*_READS, *_PEEKS, *_SENDS, *_EMPTIES), _DEPTHS),
-    Need("hlen", Place.HELD, _READS, "Unacknowledged on Queues"),
-    Need("hscan", Place.HELD, _READS, "Unacknowledged on Queues", ("0", "COUNT", "1")),
-    Need("lindex", Place.QUEUE, _PEEKS, "Oldest waiting on Queues", ("-1",)),
+    Need("hlen", Place.HELD, _READS, _HELD),
+    Need("hscan", Place.HELD, _READS, _HELD, ("0", "COUNT", "1")),
+    Need("lindex", Place.QUEUE, _PEEKS, _OLDEST, ("-1",)),
     Need("lrange", Place.QUEUE, _PEEKS, _MESSAGES, ("-1", "-1")),
     Need("psubscribe", Place.EVENTS, _HEARS, _EVENTS),
-    Need("multi", Place.NOTHING, _TRANSACTION, f"{_ASKING}, {_SENDING}", changes=True),
-    Need("exec", Place.NOTHING, _TRANSACTION, f"{_ASKING}, {_SENDING}", changes=True),
+    Need("multi", Place.NOTHING, _TRANSACTION, (*_ASKING, *_SENDING), changes=True),
+    Need("exec", Place.NOTHING, _TRANSACTION, (*_ASKING, *_SENDING), changes=True),
     Need("publish", Place.CONTROL, _ASKS, _ASKING, ("",), changes=True),
     Need("llen", Place.REPLIES, _ASKS, _ASKING),
     Need("brpop", Place.REPLIES, _ASKS, _ASKING, ("1",), changes=True),

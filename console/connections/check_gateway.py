@@ -13,7 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,41 +21,38 @@ from typing import Any
 import hiredis
 import redis
 
-from console.broker.acl import mend
 from console.broker.address import BrokerAddress, BrokerKind, Endpoint, endpoint_text
 from console.broker.errors import broker_errors, redis_error, refused_login
 from console.broker.management import ManagementApi
-from console.broker.needs import REDIS_NEEDS, Need
 from console.broker.redis_client import make_redis_client
-from console.broker.rights import Probed, probe_rabbitmq, probe_redis, redis_rights
+from console.broker.rights import probe_rabbitmq, probe_redis, redis_rights
 from console.broker.sending import ask_workers
 from console.broker.stream import ask, dial, find_primary, login_words, not_redis, open_stream, unreachable
 from console.broker.tls import tls_error, wrap
-from console.connections.check_model import StepState
+from console.connections.check_model import Found, StepState
+from console.connections.check_rights import rabbitmq_permissions, redis_permissions
+from console.connections.check_server import rabbitmq_alarms, redis_facts, redis_version, text_of
+from console.connections.check_words import (
+    ends_soon,
+    no_password_wanted,
+    no_tls_here,
+    no_workers,
+    not_amqp,
+    not_verified,
+)
 from console.connections.model import Connection, ResultBackend, Secrets
 from console.connections.tunnels import Tunnels
-from console.core.connection import Mode, Right, Rights
+from console.core.connection import Rights
 from console.core.errors import Cause, ConsoleError
 
 ASK_S = 1.0
 FEW_DAYS = 14
 DAY_S = 86_400
-OLDEST_REDIS = (6, 2)
 HANG_UP_S = 0.5
 VERDICT_S = 0.3
 # AMQP 0-9-1, 4.2.2: the server answers with a method frame on channel 0, or with the version it wants.
 AMQP_HELLO = b"AMQP\x00\x00\x09\x01"
 AMQP_ANSWERS = (b"\x01\x00\x00", b"AMQP")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a step found when it did not fail outright; the words of `CheckStep`."""
-
-    says: str
-    state: StepState = StepState.PASSED
-    error: ConsoleError | None = None
-    command: str = ""
 
 
 class BrokerCheck:
@@ -190,12 +187,12 @@ class BrokerCheck:
             raise tls_error(error, shown=shown, expected=expected) from error
         version = (secured.version() or "").removeprefix("TLSv")
         if not tls.verify:
-            return Found(f"{version}, certificate not verified", StepState.WARNING, _not_verified(shown))
+            return Found(f"{version}, certificate not verified", StepState.WARNING, not_verified(shown))
         days = days_left(secured, time.time())
         says = f"{version}, certificate matches, {days} {'day' if days == 1 else 'days'} left"
         if days >= FEW_DAYS:
             return Found(says)
-        return Found(says, StepState.WARNING, _ends_soon(shown, days))
+        return Found(says, StepState.WARNING, ends_soon(shown, days))
 
     def _wait_for_verdict(self, line: ssl.SSLSocket) -> None:
         """In TLS 1.3 a server refuses our certificate only after the handshake: give it a moment to.
@@ -243,7 +240,7 @@ class BrokerCheck:
                 answer = self._ask(*login)
                 if isinstance(answer, hiredis.ReplyError):
                     # Redis before 6, or one without any password, says so; all the others say no more.
-                    raise _no_password_wanted(address, str(answer)) or refused_login(address)
+                    raise no_password_wanted(address, str(answer)) or refused_login(address)
             self._raise_refusal(self._ask("PING"), but="NOPERM")
             if address.database:
                 self._raise_refusal(self._ask("SELECT", str(address.database)))
@@ -273,7 +270,7 @@ class BrokerCheck:
                     raise not_amqp(self.address.place) from error
                 raise
             properties = connection.connection.server_properties
-            self._server = {key: _text(value) for key, value in properties.items()}
+            self._server = {key: text_of(value) for key, value in properties.items()}
         finally:
             connection.collect(socket_timeout=HANG_UP_S)
 
@@ -291,7 +288,7 @@ class BrokerCheck:
         with self._told():
             if not self.address.kind.is_redis:
                 self.rights = probe_rabbitmq(self._app_now(), self.address)
-                return _rabbitmq_permissions(self.rights)
+                return rabbitmq_permissions(self.rights, self._connection.mode)
             probed = probe_redis(self._client_now(), self.address, self._connection.queues)
         self.rights = redis_rights(probed)
         return redis_permissions(probed, self.address, self._connection.mode)
@@ -318,7 +315,7 @@ class BrokerCheck:
     def workers(self) -> Found:
         answers = ask_workers(self._app_now(), self.address, "ping", {}, timeout_s=ASK_S)
         if not answers:
-            return Found("none answered", StepState.WARNING, _no_workers())
+            return Found("none answered", StepState.WARNING, no_workers())
         return Found(f"{len(answers)} answered")
 
     def _client_now(self) -> redis.Redis:
@@ -359,215 +356,3 @@ def days_left(line: ssl.SSLSocket, now_s: float) -> int:
     if not isinstance(ends, str):
         return 0
     return int((ssl.cert_time_to_seconds(ends) - now_s) // DAY_S)
-
-
-def redis_permissions(probed: Probed, address: BrokerAddress, mode: Mode) -> Found:
-    """How many commands are allowed, what suffers from the others, and what an administrator runs.
-
-    Only what the connection's mode lets a person do counts: reading must be allowed, changing may not be.
-    """
-    wanted = [need for need in REDIS_NEEDS if _counts(need, mode)]
-    refused = [one for one in probed.refused if one.need in wanted]
-    names = list(dict.fromkeys(need.command for need in wanted))
-    missing = list(dict.fromkeys(one.need.command for one in refused))
-    unknown = {need.command for need in wanted if need not in probed.known} - set(missing)
-    says = f"{len(names) - len(missing) - len(unknown)} of {len(names)} commands allowed"
-    if unknown:
-        says += f", {len(unknown)} cannot be asked about"
-    if not refused:
-        return Found(says)
-    if probed.replica and all(one.replica for one in refused):
-        return Found("reading only, the server is a replica", StepState.WARNING, _replica(address))
-    shows = list(dict.fromkeys(one.need.shows for one in refused))
-    # "asking and telling workers, sending tasks" says nothing where both are there by themselves.
-    suffers = [one for one in shows if ", " not in one or not set(one.split(", ")) <= set(shows)]
-    reading = any(not one.need.changes for one in refused)
-    error = ConsoleError(
-        f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} refused",
-        detail=f"This does not work: {_listed(suffers)}. Everything else works.",
-        remedy="To allow it, an administrator runs:",
-        cause=Cause.NOT_PERMITTED,
-    )
-    command = mend(replace(probed, refused=tuple(refused)), address)
-    return Found(says, StepState.FAILED if reading else StepState.WARNING, error, command)
-
-
-def _counts(need: Need, mode: Mode) -> bool:
-    if need.rights == (Right.CHANGE_QUEUES,):
-        return False
-    return mode is not Mode.READ_ONLY or not need.changes
-
-
-def _rabbitmq_permissions(rights: Rights) -> Found:
-    if not rights:
-        return Found("events, asking workers and sending tasks are allowed")
-    error = ConsoleError(
-        f"{_listed([str(right).capitalize() for right in rights])} is not allowed",
-        detail=" ".join(f"{reason}." for reason in rights.values()),
-        remedy="The rules that ship for RabbitMQ allow it: see Rights in the editor.",
-        cause=Cause.NOT_PERMITTED,
-    )
-    failed = Right.READ_EVENTS in rights
-    says = f"{len(rights)} of 3 rights missing"
-    return Found(says, StepState.FAILED if failed else StepState.WARNING, error)
-
-
-@dataclass(frozen=True, slots=True)
-class RedisFacts:
-    """What a server tells of itself; `policy` is empty where that is not readable."""
-
-    name: str
-    version: str
-    role: str
-    policy: str = ""
-
-
-def redis_facts(client: redis.Redis) -> RedisFacts:
-    """By INFO, or by HELLO, which every user may send."""
-    asking: Any = client
-    try:
-        info: dict[str, Any] = asking.info()
-    except redis.ResponseError:
-        connection: Any = client.connection_pool.get_connection()
-        try:
-            connection.send_command("HELLO")
-            answer = connection.read_response()
-        except redis.ResponseError:
-            answer = {}
-        finally:
-            client.connection_pool.release(connection)
-        pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=False)
-        hello = {_text(key): _text(value) for key, value in pairs}
-        name = hello.get("server", "redis")
-        return RedisFacts(name.capitalize(), hello.get("version", ""), hello.get("role", ""))
-    name = str(info.get("server_name", "redis"))
-    version = str(info.get(f"{name}_version") or info.get("redis_version", ""))
-    return RedisFacts(
-        name.capitalize(), version, str(info.get("role", "")), str(info.get("maxmemory_policy", ""))
-    )
-
-
-def redis_version(facts: RedisFacts, address: BrokerAddress) -> Found:
-    """The version and role in words, and what is wrong with them."""
-    role = {"master": ", primary", "slave": ", replica", "replica": ", replica"}.get(facts.role, "")
-    says = f"{facts.name} {facts.version or 'of unknown version'}{role}"
-    if role == ", replica":
-        return Found(says, StepState.WARNING, _replica(address))
-    if facts.name == "Redis" and facts.version and _version(facts.version) < OLDEST_REDIS:
-        error = ConsoleError(
-            "This Redis is too old for current workers",
-            detail="kombu 5.7 needs Redis 6.2 or later.",
-            remedy="Update the server.",
-        )
-        return Found(says, StepState.WARNING, error)
-    if facts.policy not in ("", "noeviction"):
-        error = ConsoleError(
-            "Redis may throw tasks away when its memory is full",
-            detail=f"maxmemory-policy is {facts.policy}.",
-            remedy="Set it to noeviction, and give a cache a server of its own.",
-        )
-        return Found(f"{says}, {facts.policy}", StepState.WARNING, error)
-    return Found(says)
-
-
-def rabbitmq_alarms(nodes: object, says: str) -> Found:
-    """A warning when a node keeps publishers waiting; `nodes` is what the management API answered."""
-    known = [node for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
-    words = {"mem_alarm": "memory", "disk_free_alarm": "disk space"}
-    short = [what for key, what in words.items() if any(node.get(key) is True for node in known)]
-    if not short:
-        return Found(says)
-    error = ConsoleError(
-        "RabbitMQ keeps everybody who sends waiting",
-        detail=f"An alarm is on: too little {_listed(short)}.",
-        remedy="Its administrator must give it more, or empty queues.",
-        cause=Cause.NO_SPACE,
-    )
-    return Found(f"{says}, alarm: {_listed(short)}", StepState.WARNING, error)
-
-
-def check_results(address: BrokerAddress) -> Found:
-    """A result backend of its own: whether it lets us in. Blocking. Raises `ConsoleError`."""
-    client = make_redis_client(address, max_connections=1)
-    try:
-        with broker_errors(address):
-            facts = redis_facts(client)
-    finally:
-        client.close()
-    return Found(f"{facts.name} {facts.version} at {address.place}")
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _no_password_wanted(address: BrokerAddress, said: str) -> ConsoleError | None:
-    if "without any password" not in said and "Client sent AUTH, but no password is set" not in said:
-        return None
-    return ConsoleError(
-        "The broker has no password",
-        detail=f"{address.place} refuses a login with one.",
-        remedy="Empty the password of the connection.",
-        cause=Cause.REFUSED_LOGIN,
-    )
-
-
-def no_tls_here(shown: str) -> ConsoleError:
-    return ConsoleError(
-        "The server does not speak TLS on this port",
-        detail=f"{shown} answers without TLS.",
-        remedy="Turn Use TLS off, or use the server's TLS port.",
-        cause=Cause.PROTOCOL,
-    )
-
-
-def not_amqp(shown: str) -> ConsoleError:
-    return ConsoleError(
-        "The server does not speak AMQP",
-        detail=f"{shown} answers with something else.",
-        remedy="Check host, port and TLS of the connection.",
-        cause=Cause.PROTOCOL,
-    )
-
-
-def _not_verified(shown: str) -> ConsoleError:
-    return ConsoleError(
-        "Anybody could answer in the server's place",
-        detail=f"The certificate of {shown} is not verified.",
-        remedy="Turn verification on, with the file of its certificate authority if need be.",
-        cause=Cause.CERTIFICATE,
-    )
-
-
-def _ends_soon(shown: str, days: int) -> ConsoleError:
-    return ConsoleError(
-        "The server's certificate ends soon",
-        detail=f"{shown}: {days} {'day' if days == 1 else 'days'} left.",
-        remedy="Its administrator must renew it.",
-        cause=Cause.CERTIFICATE,
-    )
-
-
-def _no_workers() -> ConsoleError:
-    return ConsoleError(
-        "No worker answered within a second",
-        detail="None runs on this broker, or all of them are too busy, or remote control is off.",
-        remedy="Check the database or vhost, and that workers run.",
-    )
-
-
-def _replica(address: BrokerAddress) -> ConsoleError:
-    return ConsoleError(
-        "The server is a replica",
-        detail=f"{address.place} follows another server and takes no changes.",
-        remedy="Connect to the primary, or through Sentinel, which knows it.",
-        cause=Cause.NOT_PERMITTED,
-    )

@@ -73,3 +73,13 @@ class TablesFound:
     schedules: int | None = None
     results: bool = False
     problem: ConsoleError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a step found when it did not fail outright; the words of `CheckStep`."""
+
+    says: str
+    state: StepState = StepState.PASSED
+    error: ConsoleError | None = None
+    command: str = ""

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from console.broker.address import DEFAULT_TIMEOUT_S, BrokerAddress, BrokerKind
 from console.broker.database import DatabaseAddress
-from console.connections.check_gateway import BrokerCheck, Found, check_results
-from console.connections.check_model import CheckStep, StepState, TablesFound
+from console.connections.check_gateway import BrokerCheck
+from console.connections.check_model import CheckStep, Found, StepState, TablesFound
+from console.connections.check_server import check_results
 from console.connections.model import Connection, Purpose, ResultBackend, Secrets, with_secrets
 from console.connections.tunnels import Tunnels
 from console.core.connection import Right

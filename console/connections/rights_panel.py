@@ -21,7 +21,6 @@ _WORDS = {
     ),
 }
 _ROWS = {AclKind.READ_ONLY: 5, AclKind.OPERATE: 9}
-_USERS = {AclKind.READ_ONLY: "console-reader", AclKind.OPERATE: "console"}
 
 
 class RightsTab(TabPage):
@@ -72,7 +71,7 @@ class RightsTab(TabPage):
 
 
 def _rules(kind: AclKind, draft: Draft) -> str:
-    user = draft.username.strip() or _USERS[kind]
+    user = draft.username.strip() or kind.user
     if draft.kind is BrokerKind.RABBITMQ:
         return rabbitmq_permissions(kind, user=user, vhost=draft.vhost or "/").strip()
     database = draft.database.strip()

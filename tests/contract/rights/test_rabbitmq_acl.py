@@ -169,7 +169,7 @@ async def test_a_user_without_any_permission(rabbitmq: RabbitServer, vhost: str)
 @pytest.mark.parametrize("kind", AclKind)
 def test_the_files_that_ship_are_these_texts(kind: AclKind) -> None:
     file = Path(__file__).parents[3] / "packaging" / "acl" / f"rabbitmq-{kind}.sh"
-    assert file.read_text(encoding="utf-8") == rabbitmq_permissions(kind, user=f"console-{kind}")
+    assert file.read_text(encoding="utf-8") == rabbitmq_permissions(kind, user=kind.user)
 
 
 def test_names_are_quoted_for_the_shell() -> None:

@@ -350,7 +350,7 @@ def test_an_old_redis_is_told_without_selectors() -> None:
 @pytest.mark.parametrize("kind", AclKind)
 def test_the_files_that_ship_are_these_texts(kind: AclKind) -> None:
     file = Path(__file__).parents[3] / "packaging" / "acl" / f"redis-{kind}.acl"
-    assert file.read_text(encoding="utf-8") == redis_acl(kind, user=f"console-{kind}")
+    assert file.read_text(encoding="utf-8") == redis_acl(kind, user=kind.user)
 
 
 def test_the_file_can_be_given_to_the_server(own_broker: ValkeyServer) -> None:

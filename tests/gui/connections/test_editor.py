@@ -416,10 +416,15 @@ async def test_rights_to_copy_follow_the_fields_and_hold_no_password(qtbot: QtBo
         assert "shop:" in text
         assert "marker-secret" not in text
         world.tab("Broker")
+        world.type_into("User", "")
+        world.tab("Rights")
+        world.button("Copy the rules of a user who reads").click()
+        assert QApplication.clipboard().text().startswith("user console-read-only reset on ")
+        world.tab("Broker")
         world.choose("Broker kind", "RabbitMQ")
         world.tab("Rights")
         world.button("Copy the rules of a user who operates").click()
-        assert QApplication.clipboard().text().startswith("rabbitmqctl add_user console")
+        assert QApplication.clipboard().text().startswith("rabbitmqctl add_user console-operate\n")
         QApplication.clipboard().clear()
 
 

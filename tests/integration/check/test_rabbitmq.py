@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from console.broker.acl import AclKind, rabbitmq_permissions
 from console.broker.address import BrokerAddress
 from console.broker.tls import TlsOptions
 from console.broker.url import parse_broker_url
 from console.connections.check_model import CheckStep, StepState, all_passed
+from console.core.connection import Mode
 from console.core.errors import Cause
 from console.core.redaction import Secret
 from tests.certificates import Certificates
@@ -68,6 +71,27 @@ async def test_the_management_api_tells_of_alarms(
     plain = replace(address, username="plain", password=Secret("pass-word"))
     steps = await check(connection_to(plain))
     assert steps["version"].says.endswith(", management API not for this user")
+
+
+@pytest.mark.parametrize(
+    ("mode", "says", "title"),
+    [
+        (Mode.READ_ONLY, "events are allowed", ""),
+        (Mode.FULL, "2 of 3 rights missing", "Asking workers and sending tasks are not allowed"),
+    ],
+)
+async def test_the_shipped_user_who_only_reads_passes_where_only_reading_is_wanted(
+    rabbitmq: RabbitServer, address: BrokerAddress, check: Check, mode: Mode, says: str, title: str
+) -> None:
+    await check(connection_to(address))  # makes the exchanges, as workers do
+    text = rabbitmq_permissions(AclKind.READ_ONLY, user="reads", vhost=address.vhost)
+    configure, write, read = shlex.split(text)[-3:]
+    rabbitmq.add_user("reads", "pass-word", vhost=address.vhost, configure=configure, write=write, read=read)
+    reader = replace(address, username="reads", password=Secret("pass-word"))
+    permissions = (await check(connection_to(reader, mode=mode)))["permissions"]
+    assert permissions.says == says
+    assert (permissions.state is StepState.PASSED) is (not title)
+    assert (permissions.error.title if permissions.error is not None else "") == title
 
 
 async def test_it_leaves_nothing_behind(

@@ -7,9 +7,10 @@ import pytest
 from console.broker.address import BrokerAddress
 from console.broker.needs import REDIS_NEEDS
 from console.broker.rights import Probed, Refusal
-from console.connections.check_gateway import RedisFacts, redis_permissions, redis_version
 from console.connections.check_model import CheckStep, StepState, all_passed, summary, total_s
-from console.core.connection import Mode
+from console.connections.check_rights import rabbitmq_permissions, redis_permissions
+from console.connections.check_server import RedisFacts, redis_version
+from console.core.connection import Mode, Right
 
 ADDRESS = BrokerAddress("redis.shop.example", 6379, username="console")
 
@@ -87,3 +88,40 @@ def test_what_could_not_be_asked_about_is_not_said_to_be_allowed() -> None:
     known = frozenset(need for need in REDIS_NEEDS if not need.changes)
     found = redis_permissions(Probed(known, (), ("celery",)), ADDRESS, Mode.FULL)
     assert found.says == "9 of 17 commands allowed, 8 cannot be asked about"
+
+
+@pytest.mark.parametrize(
+    "commands", [("multi",), ("multi", "publish"), ("multi", "exec", "publish", "lpush")]
+)
+def test_what_does_not_work_is_said_once(commands: tuple[str, ...]) -> None:
+    error = redis_permissions(_probed(*commands), ADDRESS, Mode.FULL).error
+    assert error is not None
+    assert error.detail == (
+        "This does not work: asking and telling workers and sending tasks. Everything else works."
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "mode", "says", "state", "title"),
+    [
+        ("", Mode.FULL, "events, asking workers and sending tasks are allowed", "Passed", ""),
+        ("", Mode.READ_ONLY, "events are allowed", "Passed", ""),
+        ("ask send", Mode.READ_ONLY, "events are allowed", "Passed", ""),
+        ("send", Mode.FULL, "1 of 3 rights missing", "Warning", "Sending tasks is not allowed"),
+        (
+            *("ask send", Mode.FULL, "2 of 3 rights missing", "Warning"),
+            "Asking workers and sending tasks are not allowed",
+        ),
+        ("read ask", Mode.READ_ONLY, "1 of 1 right missing", "Failed", "Events are not allowed"),
+    ],
+)
+def test_rabbitmq_counts_what_the_mode_needs(
+    missing: str, mode: Mode, says: str, state: str, title: str
+) -> None:
+    words = {"read": Right.READ_EVENTS, "ask": Right.ASK_WORKERS, "send": Right.SEND_TASKS}
+    rights = {words[word]: f"The broker user may not {words[word]}" for word in missing.split()}
+    found = rabbitmq_permissions(rights, mode)
+    assert (found.says, found.state) == (says, state)
+    assert (found.error.title if found.error is not None else "") == title
+    if mode is Mode.READ_ONLY and found.error is not None:
+        assert "workers" not in found.error.detail
