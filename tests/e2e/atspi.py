@@ -17,6 +17,7 @@ from jeepney.io.blocking import DBusConnection, open_dbus_connection
 ACCESSIBLE = "org.a11y.atspi.Accessible"
 ACTION = "org.a11y.atspi.Action"
 EDITABLE = "org.a11y.atspi.EditableText"
+TEXT = "org.a11y.atspi.Text"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 NULL = "/org/a11y/atspi/null"
 REPLY_S = 10.0
@@ -109,20 +110,24 @@ class Node:
     def enabled(self) -> bool:
         return self.has_state(STATE_ENABLED)
 
-    def walk(self) -> Iterator[Node]:
-        """Everything below, breadth first; objects that vanish meanwhile are passed over."""
+    def walk(self, *, showing: bool = False) -> Iterator[Node]:
+        """Everything below, breadth first; objects that vanish meanwhile are passed over.
+
+        With `showing` nothing below what is hidden: most of a window are pages that are not looked at.
+        """
         waiting = [self]
         while waiting:
             node = waiting.pop(0)
             yield node
             try:
-                waiting += node.children()
+                if not showing or node is self or node.showing:
+                    waiting += node.children()
             except NotThereError:
                 continue
 
-    def find_all(self, name: str, role: str | None = None) -> list[Node]:
+    def find_all(self, name: str, role: str | None = None, *, showing: bool = False) -> list[Node]:
         found = []
-        for node in self.walk():
+        for node in self.walk(showing=showing):
             try:
                 if node.name == name and (role is None or node.role == role):
                     found.append(node)
@@ -136,7 +141,7 @@ class Node:
         """The first object of that name (and role) that is showing; waits for it."""
         deadline = time.monotonic() + within_s
         while True:
-            for node in self.find_all(name, role):
+            for node in self.find_all(name, role, showing=showing):
                 if not showing or node.showing:
                     return node
             if time.monotonic() > deadline:
@@ -149,6 +154,23 @@ class Node:
 
     def set_text(self, text: str) -> None:
         self.bus.call(self.bus_name, self.path, EDITABLE, "SetTextContents", "s", text)
+
+    def choose(self, words: str) -> None:
+        """Choose an item of a combo box, as its list is offered without being opened."""
+        self.children()[0].find(words, "list item").press()
+
+    @property
+    def checked(self) -> bool:
+        return self.has_state(STATE_CHECKED)
+
+    @property
+    def description(self) -> str:
+        return str(self._get("Description"))
+
+    @property
+    def text(self) -> str:
+        """What is written in a field; a password is dots."""
+        return str(self.bus.call(self.bus_name, self.path, TEXT, "GetText", "ii", 0, -1))
 
     def cells(self) -> list[str]:
         """The words of a table's cells and headers, row by row."""
