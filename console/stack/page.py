@@ -169,6 +169,14 @@ class LocalStackPage(Page):
             Command("Start local stack", model.start, enabled=lambda: model.can_start),
             Command("Stop local stack", model.stop, enabled=lambda: model.can_stop),
             Command("Worker options…", self._edit_options),
+            *(
+                Command(
+                    f"Demo traffic: {rate}",
+                    partial(model.set_demo_rate, rate),
+                    enabled=self._traffic.isEnabled,
+                )
+                for rate in DEMO_RATES
+            ),
             *(self._service_command(verb, name) for name in ServiceName for verb in VERBS),
         ]
 

@@ -79,12 +79,20 @@ class Button(ClickedByToggle, QPushButton):
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setAutoDefault(False)
         self.follow_toggles()
-        # Qt does not own a button's menu; without this reference it would vanish.
+        # Not `setMenu`: that opens it in an event loop of its own, in which assistive technology hangs.
         self._menu = menu
         if menu is not None:
-            self.setMenu(menu)
+            self.clicked.connect(self.showMenu)
         ask_for_ring(self, "button")
         repaint_on_change(self)
+
+    def menu(self) -> QMenu | None:  # type: ignore[override] # the stub knows no button without one
+        return self._menu
+
+    def showMenu(self) -> None:
+        """Open the menu under the button; returns at once."""
+        if self._menu is not None:
+            self._menu.popup(self.mapToGlobal(self.rect().bottomLeft()))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if not pressed_by_return(self, event):
