@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 _ENVIRONMENTS = ("development", "staging", "production")
 MODES = {"everything": "Everything", "resend-only": "Resend only", "read-only": "Read only"}
 _COLOURS = ("by-environment", "blue", "teal", "green", "amber", "red", "violet", "pink")
+_ADD_HELP = """\
+with --replace:
+  What is not named stays as it is. An empty value takes away: --schedules "", --ssh "", --queue "".
+  Where the connection then leads to another server, a kept password is forgotten unless it is given.
+
+"""
 _SECRETS_HELP = """\
 secrets:
   Passwords and passphrases are never arguments. Give them in one of these ways:
@@ -89,25 +95,24 @@ def _add_home(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_add(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _action(actions, "add", "add a connection, or replace one", epilog=_SECRETS_HELP)
+    """No option has a default here: what is not named stays as it is in a connection that is replaced."""
+    epilog = _ADD_HELP + _SECRETS_HELP
+    parser = _action(actions, "add", "add a connection, or change one with --replace", epilog=epilog)
     parser.add_argument("name", metavar="NAME")
     parser.add_argument(
         "--url",
-        required=True,
         help="the broker without a password: redis://, rediss://, redis+socket://, sentinel://, amqp:// or"
-        " amqps://",
+        " amqps://; needed for a new connection",
     )
-    parser.add_argument("--environment", choices=_ENVIRONMENTS, default="development")
-    parser.add_argument("--mode", choices=tuple(MODES), default="everything", help="what may be done")
-    parser.add_argument("--colour", choices=_COLOURS, default="by-environment")
-    parser.add_argument("--key-prefix", default="", metavar="TEXT", help="kombu's global_keyprefix")
+    parser.add_argument("--environment", choices=_ENVIRONMENTS, help="default: development")
+    parser.add_argument("--mode", choices=tuple(MODES), help="what may be done; default: everything")
+    parser.add_argument("--colour", choices=_COLOURS, help="default: by-environment")
+    parser.add_argument("--key-prefix", metavar="TEXT", help="kombu's global_keyprefix")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and each answer")
-    parser.add_argument(
-        "--queue", action="append", default=[], metavar="NAME", help="a queue to show; may be repeated"
-    )
-    parser.add_argument("--management-url", default="", metavar="URL", help="RabbitMQ's management API")
-    parser.add_argument("--sentinel-master", default="", metavar="NAME", help="the name Sentinel knows it by")
-    parser.add_argument("--sentinel-user", default="", metavar="NAME")
+    parser.add_argument("--queue", action="append", metavar="NAME", help="a queue to show; may be repeated")
+    parser.add_argument("--management-url", metavar="URL", help="RabbitMQ's management API")
+    parser.add_argument("--sentinel-master", metavar="NAME", help="the name Sentinel knows it by")
+    parser.add_argument("--sentinel-user", metavar="NAME")
     parser.add_argument("--result-backend", metavar="URL|django-db", help="otherwise as the workers say")
     parser.add_argument("--schedules", metavar="URL", help="sqlite:///, postgresql:// or mysql://")
     _add_tls(parser, "", "the broker")
@@ -117,23 +122,30 @@ def _add_add(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         ("schedules-", "the schedules database"),
         ("results-", "the result backend"),
     ):
-        parser.add_argument(
-            f"--{prefix}ssh", metavar="USER@HOST[:PORT]", help=f"an SSH tunnel to {what}", default=""
-        )
-        parser.add_argument(
-            f"--{prefix}ssh-key", metavar="FILE", default="", help="its key; otherwise the ssh-agent"
-        )
-    parser.add_argument("--replace", action="store_true", help="when there is one of this name already")
+        parser.add_argument(f"--{prefix}ssh", metavar="USER@HOST[:PORT]", help=f"an SSH tunnel to {what}")
+        parser.add_argument(f"--{prefix}ssh-key", metavar="FILE", help="its key; otherwise the ssh-agent")
+    parser.add_argument("--replace", action="store_true", help="change the one of this name")
     _add_secrets(parser)
 
 
 def _add_tls(parser: argparse.ArgumentParser, prefix: str, what: str) -> None:
     group = parser.add_argument_group(f"TLS to {what}")
-    group.add_argument(f"--{prefix}ca-file", metavar="FILE", default="", help="otherwise the system's store")
-    group.add_argument(f"--{prefix}cert-file", metavar="FILE", default="", help="the client certificate")
-    group.add_argument(f"--{prefix}key-file", metavar="FILE", default="", help="its key")
-    group.add_argument(f"--{prefix}server-name", metavar="NAME", default="", help="otherwise the host")
-    group.add_argument(f"--{prefix}no-verify", action="store_true", help="do not verify the certificate")
+    group.add_argument(f"--{prefix}ca-file", metavar="FILE", help="otherwise the system's store")
+    group.add_argument(f"--{prefix}cert-file", metavar="FILE", help="the client certificate")
+    group.add_argument(f"--{prefix}key-file", metavar="FILE", help="its key")
+    group.add_argument(f"--{prefix}server-name", metavar="NAME", help="otherwise the host")
+    checks = group.add_mutually_exclusive_group()
+    verify = f"{prefix.replace('-', '_')}verify"
+    checks.add_argument(
+        f"--{prefix}verify", dest=verify, action="store_const", const=True, help="the default"
+    )
+    checks.add_argument(
+        f"--{prefix}no-verify",
+        dest=verify,
+        action="store_const",
+        const=False,
+        help="do not verify the certificate",
+    )
 
 
 def _add_secrets(parser: argparse.ArgumentParser) -> None:

@@ -74,6 +74,8 @@ def _add(console: Console, name: str = "Shop", *more: str) -> str:
 
 
 def test_every_field_of_a_connection_can_be_set(console: Console, tmp_path: Path) -> None:
+    for name in ("ca.pem", "pg.pem", "key"):
+        (tmp_path / name).touch()
     said = console.good(
         *("add", "Shop production", "--url", "rediss://console@redis.shop.example:6380/2"),
         *("--environment", "production", "--mode", "read-only", "--colour", "violet"),
@@ -161,6 +163,10 @@ def test_a_password_in_an_argument_is_refused_and_not_repeated(console: Console)
         (("add", "Shop", "--url", "redis://host", "--ssh", "a@b/c"), "--ssh cannot be read"),
         (("add", "Shop", "--url", "redis://host", "--timeout", "0"), "timeout"),
         (("add", "", "--url", "redis://host"), "name"),
+        (("add", "Shop"), "Where the broker is was not said. Say --url"),
+        (("add", "Shop", "--replace"), "Where the broker is was not said. Say --url"),
+        (("add", "Shop", "--url", "redis://host", "--ssh-key", "key"), "Say --ssh."),
+        (("add", "Shop", "--url", "redis://host", "--schedules-no-verify"), "Say --schedules."),
         (("test", "Nobody"), "There is no connection named Nobody"),
         (("test",), "Name one connection, or say --all"),
         (("remove", "Nobody", "--yes"), "There is no connection named Nobody"),
@@ -190,6 +196,90 @@ def test_a_name_is_taken_once(console: Console) -> None:
     [after] = console.listed()
     assert after["id"] == before["id"]
     assert "redis://other:6379/0" in console.good("list")
+
+
+def test_replacing_changes_only_what_is_named(console: Console, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    (tmp_path / "key").touch()
+    console.good(
+        *("add", "Shop", "--url", "rediss://console@redis.shop.example:6380/2"),
+        *("--environment", "production", "--mode", "read-only", "--colour", "violet", "--queue", "orders"),
+        *("--ca-file", str(tmp_path / "ca.pem"), "--key-prefix", "shop:", "--timeout", "2.5"),
+        *("--schedules", "postgresql://console@pg.shop.example/shop?sslmode=verify-full"),
+        *("--ssh", "deploy@jump.shop.example", "--ssh-key", str(tmp_path / "key")),
+    )
+    [before] = console.listed()
+    console.good("add", "Shop", "--replace", "--server-name", "shop")
+    [named] = console.listed()
+    before["broker"]["tls"]["server_name"] = "shop"
+    assert named == before
+    (tmp_path / "ca.pem").unlink()  # what was there before is not looked at again
+    console.good("add", "Shop", "--replace", "--url", "rediss://new@redis2.shop.example:6380/2")
+    [moved] = console.listed()
+    before["broker"] |= {"url": "rediss://new@redis2.shop.example:6380/2"}
+    assert moved == before
+    console.good(
+        "add", "Shop", "--replace", "--schedules", "", "--ssh", "", "--queue", "", "--mode", "everything"
+    )
+    [less] = console.listed()
+    assert less["mode"] == "Everything"
+    assert less["environment"] == "Production"
+    for gone in ("schedules", "broker_tunnel", "queues"):
+        assert not less.get(gone)
+
+
+def test_replacing_sends_no_kept_password_to_another_server(console: Console) -> None:
+    url = "redis://console@redis.shop.example/0"
+    console.good("add", "Shop", "--url", url, "--password-stdin", given=f"{SECRET}\n")
+    [one] = console.listed()
+
+    def kept() -> str | None:
+        program = f"import keyring; print(keyring.get_password('celery-console', {one['id']!r}) or '')"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=console.environment,
+        )
+        return done.stdout.strip()
+
+    assert kept() == SECRET
+    said = console.good("add", "Shop", "--replace", "--mode", "read-only", "--url", f"{url[:-1]}3")
+    assert said == "Shop is saved.\n"
+    assert kept() == SECRET
+    said = console.good("add", "Shop", "--replace", "--url", "redis://console@elsewhere.example/0")
+    assert said.startswith("Shop: forgotten, as it would go to another server now: broker.")
+    assert kept() == ""
+    again = ("add", "Shop", "--replace", "--url", url, "--password-stdin")
+    assert console.good(*again, given=f"{SECRET}\n") == "Shop is saved.\n"
+    assert kept() == SECRET
+    console.good("remove", "Shop", "--yes")
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--ca-file", "The file of the certificate authority is not there."),
+        ("--cert-file", "The file of the client certificate is not there."),
+        ("--key-file", "The file of the client key is not there."),
+        ("--schedules-ca-file", "The file of the certificate authority is not there."),
+        ("--ssh-key", "The file of the SSH key is not there."),
+    ],
+)
+def test_a_file_that_is_not_there_is_refused(
+    console: Console, tmp_path: Path, option: str, says: str
+) -> None:
+    (tmp_path / "client.pem").touch()
+    said = console.refused(
+        *("add", "Shop", "--url", "rediss://host", "--ssh", "deploy@jump"),
+        *("--schedules", "postgresql://pg/shop"),
+        *(("--cert-file", str(tmp_path / "client.pem")) if option == "--key-file" else ()),
+        *(option, str(tmp_path / "missing.pem")),
+    )
+    assert says in said
+    assert "missing.pem" in said
+    assert console.listed() == []
 
 
 def test_export_and_import_carry_everything_but_secrets(console: Console, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from console.app.commands import parse
-from console.app.connections_actions import _connection  # what `add` makes of its arguments
+from console.app.connections_arguments import connection_of  # what `add` makes of its arguments
 from console.broker.url import parse_broker_url
 from console.core.home import Home
 
@@ -66,7 +66,7 @@ def test_a_command_line_is_understood(command: str) -> None:
     arguments = parse(shlex.split(command)[1:])
     wanted = arguments.on_connections
     if wanted is not None and wanted.action == "add":
-        assert _connection(wanted).name == wanted.name
+        assert connection_of(wanted).name == wanted.name
 
 
 def test_each_option_and_purpose_that_is_named_is_one() -> None:
