@@ -21,6 +21,7 @@ TEXT = "org.a11y.atspi.Text"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 NULL = "/org/a11y/atspi/null"
 REPLY_S = 10.0
+LONG = 1000
 # Bits of AT-SPI's state set (AtspiStateType).
 STATE_ENABLED = 8
 STATE_SHOWING = 25
@@ -113,7 +114,8 @@ class Node:
     def walk(self, *, showing: bool = False) -> Iterator[Node]:
         """Everything below, breadth first; objects that vanish meanwhile are passed over.
 
-        With `showing` nothing below what is hidden: most of a window are pages that are not looked at.
+        With `showing` nothing below what is hidden: most of a window are pages that are not looked at. The
+        cells of a long table (a log has thousands) are left to `cells`.
         """
         waiting = [self]
         while waiting:
@@ -121,7 +123,8 @@ class Node:
             yield node
             try:
                 if not showing or node is self or node.showing:
-                    waiting += node.children()
+                    children = node.children()
+                    waiting += children if len(children) <= LONG else []
             except NotThereError:
                 continue
 
