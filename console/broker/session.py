@@ -64,6 +64,7 @@ class Session:
     - `queue_names`: queues that a person has named beside those that the broker tells of.
     - `results`: the result backend as a person has named it, or None for "as the workers say".
     - `schedules_problem`: why the schedules database cannot even be tried now (its tunnel does not open).
+    - `schedules_refused`: the schedules database does not accept the user and password.
     - `tunnels`: what `address`, `schedules` and `results` lead through, closed with the session.
     - `rights`: what the broker and the schedules database do not permit; empty until they were asked.
     """
@@ -86,6 +87,7 @@ class Session:
         self.queue_names = queue_names
         self.results = results
         self.schedules_problem: ConsoleError | None = None
+        self.schedules_refused: Happening[ConsoleError] = Happening()
         self.tunnels: list[Tunnel] = list(tunnels)
         self.rights: Rights = NO_RIGHTS_MISSING
         self._rights: dict[str, Rights] = {}

@@ -7,6 +7,7 @@ The session is made here and handed to whoever listens. Beside it stand the list
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from console.connections.model import (
     Connection,
     KeyringState,
     Purpose,
+    SecretQuestion,
     Secrets,
     keyring_entry,
     local_stack_connection,
@@ -28,7 +30,7 @@ from console.connections.model import (
     without_secrets,
 )
 from console.connections.opening import LocalStack, Opening, secret_about
-from console.connections.secrets import PATIENCE_S, Ask, SecretKeeper
+from console.connections.secrets import PATIENCE_S, Ask, NotAnswered, SecretKeeper
 from console.connections.sharing import ImportKind, ImportPlan
 from console.connections.store import ConnectionsStore
 from console.connections.tunnels import lacks_route
@@ -44,6 +46,7 @@ from console.core.spawn import Tasks
 __all__ = ["ConnectionsService", "new_connection_id"]
 
 ENDING_S = 2.5
+SCHEDULES_LOGIN = "schedules-login"
 TUNNEL_S = 60.0
 
 
@@ -104,6 +107,7 @@ class ConnectionsService:
         self._watching: asyncio.Task[None] | None = None
         self._open_connection: Connection | None = None
         self._endings: set[asyncio.Task[None]] = set()
+        self._schedules_told: Session | None = None
         self._left_in_file: set[tuple[str, Purpose, Secret]] = set()
         self.chosen_id = LOCAL_STACK_ID
         self.session: Session | None = None
@@ -392,6 +396,7 @@ class ConnectionsService:
         self.session = session
         self._open_connection = without_secrets(connection)[0]
         session.status_changed.connect(lambda _status: self.changed.emit(None))
+        session.schedules_refused.connect(lambda error: self._schedules_refused(session, error))
         self.opened.emit(session)
         self.changed.emit(None)
         self._watch = LineWatch(
@@ -435,7 +440,8 @@ class ConnectionsService:
                 context = {"message": "A feature could not let go of its connection", "exception": ended}
                 asyncio.get_running_loop().call_exception_handler(context)
         self._end(session)
-        self._notices.withdraw("link")
+        for key in ("link", SCHEDULES_LOGIN):
+            self._notices.withdraw(key)
 
     def _end(self, session: Session) -> None:
         """Close a session behind the scene: a stuck thread of it must not hold up the next one."""
@@ -515,6 +521,35 @@ class ConnectionsService:
         await self.disconnect()
         if self._wish == wish + 1:
             self._refuse(error, connection)
+
+    def _schedules_refused(self, session: Session, error: ConsoleError) -> None:
+        """Told at each attempt of the page, of which one counts: a person is asked where nothing is kept."""
+        if session is not self.session or session is self._schedules_told or session.schedules is None:
+            return
+        self._schedules_told = session
+        if self.ask_secret is not None and not self.by_id(session.info.id).is_local_stack:
+            typed_before = bool(session.schedules.password)
+            self._start(self._schedules_password(session, error, offer=typed_before), "schedules' password")
+
+    async def _schedules_password(self, session: Session, error: ConsoleError, *, offer: bool) -> None:
+        """Open the connection anew with another password; `offer` it only, or ask at once."""
+        connection = self.by_id(session.info.id)
+        entry = keyring_entry(connection.id, Purpose.SCHEDULES)
+        found = await self._keeper.read_again(entry)  # another console may have kept one meanwhile
+        if not found and not offer:
+            with contextlib.suppress(NotAnswered):
+                question = SecretQuestion(connection.info, Purpose.SCHEDULES, error)
+                found = bool(await self._keeper.asked(question))
+        if session is not self.session:
+            return
+        if found:
+            await self.connect(connection.id)
+            return
+        ask = NoticeAction(
+            "Type the password…",
+            lambda: self._start(self._schedules_password(session, error, offer=False), "ask"),
+        )
+        self._notices.post_error(error, key=SCHEDULES_LOGIN, action=ask)
 
     async def _rerouted(self, session: Session) -> bool:
         """Whether Sentinel names a primary that the tunnel does not lead to yet: then open it all anew."""

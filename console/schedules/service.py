@@ -167,6 +167,8 @@ class ScheduleService:
                 if self.snapshot.rows is not None and not self._visible:
                     self._notices.post_error(error, key=OUTAGE)  # who looks at the page has its banner
                 self._publish(replace(self.snapshot, error=error))
+                if error.cause is Cause.REFUSED_LOGIN and session.schedules_problem is None:
+                    session.schedules_refused.emit(error)
             self._ask_worker(session)
             try:
                 # Not wait_for: under Python 3.11 it swallows a cancellation that meets the wake-up.
