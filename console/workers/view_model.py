@@ -62,10 +62,11 @@ class WorkersViewModel(QObject):
         """Why `action` cannot be done now, in words; None when it can."""
         if not self.attached:
             return "No connection is open"
-        why_not = refusal(action, self.row)
-        if why_not is not None or self.chosen is None:
-            return why_not
-        return self._runner.refusal(self._operation(action, self.chosen))
+        if self.chosen is None:
+            return refusal(action, None)
+        # What is forbidden comes first: what a worker has not said may be unknown for that very reason.
+        forbidden = self._runner.refusal(self._operation(action, self.chosen))
+        return forbidden or refusal(action, self.row)
 
     # --- What a person does ------------------------------------------------------------------------------
 

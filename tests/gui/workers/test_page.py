@@ -126,7 +126,8 @@ async def test_a_user_who_may_not_ask_workers_is_told_so_and_nobody_is_asked(qtb
         world.beat_hearts()
         await world.until(lambda: bool(table(world).rows()))
         table(world).select_keys([WEB])
-        assert button(world, "Ping").toolTip() == "The broker user may not ask workers"
+        for word in ("Ping", "Grow pool", "Shut down…"):
+            assert button(world, word).toolTip() == "The broker user may not ask workers"
         await world.until(lambda: "Workers are not asked" in {one.fact() for one in banners(world)})
         assert cells(world)["state"] == "Online"
         assert cells(world)["pool"] == "–"
