@@ -36,7 +36,8 @@ class ExportDialog(ConsoleDialog):
         self.body.addWidget(self._table)
         self.body.addWidget(
             Text(
-                "No password and no passphrase is in the file. Whoever imports it is asked for them when they connect.",
+                "No password and no passphrase is in the file. Whoever imports it is asked for them when they"
+                " connect.",
                 role="label",
                 tone="muted",
                 wrap=True,
