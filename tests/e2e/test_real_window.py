@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.atspi import Bus, Node, wait_until
+from tests.e2e.atspi import Bus, Node, NotThereError, wait_until
 from tests.e2e.processes import described, processes_of
 
 ROOT = Path(__file__).parents[2]
@@ -55,8 +55,15 @@ def rows_of(window: Node, table: str) -> list[str]:
 
 
 def wait_for_row(window: Node, table: str, words: str, within_s: float) -> float:
-    """Seconds until a cell of `table` says `words`."""
-    return wait_until(lambda: words in rows_of(window, table), within_s, f"{words} in {table}")
+    """Seconds until a cell of `table` says `words`; an empty page has no table yet."""
+
+    def says() -> bool:
+        try:
+            return words in rows_of(window, table)
+        except NotThereError:
+            return False
+
+    return wait_until(says, within_s, f"{words} in {table}")
 
 
 def close(process: subprocess.Popen[bytes]) -> None:

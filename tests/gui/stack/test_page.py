@@ -200,7 +200,9 @@ async def test_a_stop_that_waits_can_be_forced(world: World) -> None:
 
 async def test_demo_traffic_is_chosen_from_a_menu(world: World) -> None:
     world.service.show(running())
-    actions = {action.text(): action for action in world.page._traffic.menu().actions()}
+    menu = world.page._traffic.menu()
+    assert menu is not None
+    actions = {action.text(): action for action in menu.actions()}
     assert list(actions) == ["Off", "1/s", "2/s", "10/s", "As fast as possible"]
     assert actions["2/s"].isChecked()
     actions["10/s"].trigger()

@@ -39,7 +39,7 @@ from tests.valkey import ServerTls, ValkeyServer, valkey_server
 SEED = 3
 TIMEOUT_S = 0.8
 PHASES = 4
-GROWTH_MB = 12.0
+GROWTH_MB = 24.0
 
 Counts = Callable[[], Awaitable[tuple[int, list[str]]]]
 
