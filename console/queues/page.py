@@ -165,7 +165,8 @@ class QueuesPage(Page):
     def _show_banner(self) -> None:
         snapshot = self._view_model.snapshot
         as_of = "" if snapshot.as_of is None else f"As of {clock_text(snapshot.as_of, local_zone())}"
-        if snapshot.error is not None:
+        # An outage is told once, by the window; here it only makes the numbers old.
+        if snapshot.error is not None and not (self._view_model.away and as_of):
             parts = (as_of and f"{as_of}.", snapshot.error.detail, snapshot.error.remedy)
             detail = " ".join(part for part in parts if part)
             self._banner.show_message("error", snapshot.error.title, detail, action="Retry")

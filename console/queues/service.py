@@ -151,6 +151,11 @@ class QueuesService:
         return self._session is not None
 
     @property
+    def away(self) -> bool:
+        """Whether a connection is open whose line is down now."""
+        return self._session is not None and not self._session.connected
+
+    @property
     def messages_refusal(self) -> str:
         """Why the messages of this broker cannot be looked at; "" when they can."""
         if self._queues is None or self._session is None:

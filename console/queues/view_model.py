@@ -60,6 +60,11 @@ class QueuesViewModel(QObject):
         return None if self.row is not None else "Select a queue"
 
     @property
+    def away(self) -> bool:
+        """Whether the line to the broker is down, which the window says."""
+        return self._service.away
+
+    @property
     def not_shown(self) -> str:
         """Why this kind of broker's messages are never shown; "" when they are."""
         return self._service.messages_refusal

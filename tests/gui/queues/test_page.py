@@ -192,9 +192,10 @@ async def test_a_broker_that_is_away_is_told_and_numbers_stay(qtbot: QtBot) -> N
     async with world:
         assert says(world, "Not connected")
         await world.connect()
-        world.session.set_status(LinkState.RECONNECTING)
+        away = ConsoleError("Broker cannot be reached", cause=Cause.UNREACHABLE)
+        world.session.set_status(LinkState.RECONNECTING, error=away)
         (banner,) = [one for one in world.page.findChildren(Banner) if one.isVisible()]
-        assert banner.fact().startswith("As of ")
+        assert banner.fact().startswith("As of "), "why it is away is told once, by the window"
         assert table(world, "Queues").stale
         assert cells(world, "mail")["ready"] == "1"
         await world.service.detach()
