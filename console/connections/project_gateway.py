@@ -33,6 +33,8 @@ PROBE = Path(__file__).with_name("project_probe.py")
 TIMEOUT_S = 30.0
 GRACE_S = 1.0
 """How long the project may take for its own end once it was read."""
+LAST_WORDS_S = 5.0
+"""For what it said before its end: all of that is in the pipe, but our thread may wait for a core."""
 POLL_S = 0.05
 ANSWER_BYTES_AT_MOST = 4 * 1024 * 1024
 ORDER_BYTES_AT_MOST = 48 * 1024
@@ -305,7 +307,7 @@ class _Reader:
 
     def close(self) -> None:
         """Wait for the end of the pipe; everyone who held it was ended."""
-        self._thread.join(GRACE_S)
+        self._thread.join(LAST_WORDS_S)
         if not self._thread.is_alive():
             self._pipe.close()
 
