@@ -377,7 +377,8 @@ app.conf.result_backend = Dsn()
 def test_a_project_that_exits(tmp_path: Path) -> None:
     text = "import sys\nPASSWORD = 'mark-er/7#q'\nsys.exit('bad: ' + PASSWORD)\n"
     assert "sys.exit: bad: ••••" in failure(app_in(write(tmp_path, tasks=text))).detail
-    hard = "import os, sys\nPASSWORD = 'mark-er/7#q'\nsys.stderr.write('it was ' + PASSWORD)\nos._exit(7)\n"
+    said = "sys.stderr.write('it was ' + PASSWORD)\nsys.stderr.flush()"
+    hard = f"import os, sys\nPASSWORD = 'mark-er/7#q'\n{said}\nos._exit(7)\n"
     assert "exit status 7: it was ••••" in failure(app_in(write(tmp_path, tasks=hard))).detail
     assert "signal 9" in failure(app_in(write(tmp_path, tasks="import os\nos.kill(os.getpid(), 9)"))).detail
 
