@@ -20,15 +20,19 @@ export SESSION_FOLDER="$session" HOME="$session/home" XDG_RUNTIME_DIR="$session/
 unset XDG_DATA_HOME XDG_CONFIG_HOME XDG_CACHE_HOME XDG_STATE_HOME DBUS_SESSION_BUS_ADDRESS WAYLAND_DISPLAY
 
 dbus-run-session -- bash -c '
-  # In the foreground it stays a child whose number is known. Where there is none, tests that need it say so.
-  gnome-keyring-daemon --foreground --unlock --components=secrets \
-    < <(head -c 18 /dev/urandom | base64) >/dev/null 2>&1 &
-  keyring=$!
-  printf "%s\n" "$keyring" > "$SESSION_FOLDER/keyring.pid"
-  has_name="org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner string:org.freedesktop.secrets"
+  # It leaves its parent once it has unlocked what it keeps; it is known by the folder of this session.
+  head -c 18 /dev/urandom | base64 | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1
+  for one in $(pgrep -u "$(id -u)" -x gnome-keyring-d); do
+    grep -qzx "SESSION_FOLDER=$SESSION_FOLDER" "/proc/$one/environ" 2>/dev/null || continue
+    printf "%s\n" "$one" > "$SESSION_FOLDER/keyring.pid"
+    keyring=$one
+  done
+  # It owns its name before it has unlocked what it keeps: a locked one would ask on a screen that nobody sees.
+  login="--dest=org.freedesktop.secrets /org/freedesktop/secrets/collection/login"
+  locked="org.freedesktop.DBus.Properties.Get string:org.freedesktop.Secret.Collection string:Locked"
   for _ in $(seq 200); do
-    kill -0 "$keyring" 2>/dev/null || break
-    dbus-send --print-reply --dest=$has_name 2>/dev/null | grep -q "boolean true" && break
+    [ -n "${keyring:-}" ] && kill -0 "$keyring" 2>/dev/null || break
+    dbus-send --print-reply $login $locked 2>/dev/null | grep -q "boolean false" && break
     sleep 0.05
   done
   exec xvfb-run -a -n "${DISPLAY_FROM:-99}" -s "-screen 0 1600x1000x24 -nolisten tcp" "$@"
