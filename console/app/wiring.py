@@ -421,7 +421,6 @@ class Console:
                 environment=chosen.environment,
                 state=status.state,
                 latency_ms=status.latency_ms,
-                connected_or_trying=status.state is not LinkState.DISCONNECTED,
                 mode=chosen.mode,
                 retry_at=status.retry_at,
             )

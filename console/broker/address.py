@@ -81,11 +81,6 @@ class BrokerAddress:
             return self.socket_path
         return endpoint_text((self.host, self.port))
 
-    @property
-    def known_as(self) -> str:
-        """The name that a certificate of this broker is for, unless one is set."""
-        return self.host
-
     def reveal_url(self) -> str:
         """The URL with the password in it: only for the environment or the standard input of a child."""
         return self._url(quote(self.password.reveal(), safe=""))

@@ -57,7 +57,7 @@ def _said(error: BaseException, address: BrokerAddress) -> ConsoleError | None:
     if isinstance(error, redis.RedisError):
         return redis_error(error, address)
     if isinstance(error, ssl.SSLError):
-        return tls_error(error, shown=address.place, expected=address.known_as)
+        return tls_error(error, shown=address.place, expected=address.host)
     if isinstance(error, UnicodeError):
         return ConsoleError(
             "The broker's host is not valid", detail=f"{address.place}: {error}.", cause=Cause.INVALID
@@ -123,6 +123,15 @@ def refused_login(address: BrokerAddress) -> ConsoleError:
     )
 
 
+def not_amqp(shown: str) -> ConsoleError:
+    return ConsoleError(
+        "The server does not speak AMQP",
+        detail=f"{shown} answers with something else.",
+        remedy="Check host, port and TLS of the connection.",
+        cause=Cause.PROTOCOL,
+    )
+
+
 def _amqp_error(error: BaseException, address: BrokerAddress) -> ConsoleError | None:
     """py-amqp's exceptions, by their module so that Redis alone never loads it; codes of AMQP 0-9-1, 1.2."""
     if not type(error).__module__.startswith("amqp"):
@@ -169,12 +178,7 @@ def _amqp_error(error: BaseException, address: BrokerAddress) -> ConsoleError | 
     if code in (320, 541) or isinstance(error, OSError):
         return unreachable(address.place, text or "The connection was closed")
     if code == 501 or "frame" in type(error).__name__.lower():
-        return ConsoleError(
-            "The server does not speak AMQP",
-            detail=f"{address.place} answers with something else.",
-            remedy="Check host, port and TLS of the connection.",
-            cause=Cause.PROTOCOL,
-        )
+        return not_amqp(address.place)
     return ConsoleError(
         "The broker refused a command", detail=_sentence(text or type(error).__name__), cause=Cause.OTHER
     )

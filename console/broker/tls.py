@@ -153,6 +153,15 @@ def _not_verified(error: ssl.SSLCertVerificationError, shown: str, expected: str
     )
 
 
+def no_tls_here(detail: str) -> ConsoleError:
+    return ConsoleError(
+        "The server does not speak TLS on this port",
+        detail=detail,
+        remedy="Turn Use TLS off, or use the server's TLS port.",
+        cause=Cause.PROTOCOL,
+    )
+
+
 def _refused(error: ssl.SSLError, shown: str) -> ConsoleError:
     reason = (error.reason or "").replace("_", " ").lower()
     if "CERTIFICATE_REQUIRED" in str(error) or "certificate required" in reason:
@@ -163,12 +172,7 @@ def _refused(error: ssl.SSLError, shown: str) -> ConsoleError:
             cause=Cause.CERTIFICATE,
         )
     if error.reason in ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"):
-        return ConsoleError(
-            "The server does not speak TLS on this port",
-            detail=f"{shown} answered with something else.",
-            remedy="Turn Use TLS off, or use the server's TLS port.",
-            cause=Cause.PROTOCOL,
-        )
+        return no_tls_here(f"{shown} answered with something else.")
     if "alert" in reason and ("unknown ca" in reason or "bad certificate" in reason):
         return ConsoleError(
             "The server refused our client certificate",

@@ -22,22 +22,20 @@ import hiredis
 import redis
 
 from console.broker.address import BrokerAddress, BrokerKind, Endpoint, endpoint_text
-from console.broker.errors import broker_errors, redis_error, refused_login
+from console.broker.errors import broker_errors, not_amqp, redis_error, refused_login
 from console.broker.management import ManagementApi
 from console.broker.redis_client import make_redis_client
 from console.broker.rights import probe_rabbitmq, probe_redis, redis_rights
 from console.broker.sending import ask_workers
 from console.broker.stream import ask, dial, find_primary, login_words, not_redis, open_stream, unreachable
-from console.broker.tls import tls_error, wrap
+from console.broker.tls import no_tls_here, tls_error, wrap
 from console.connections.check_model import Found, StepState
 from console.connections.check_rights import rabbitmq_permissions, redis_permissions
 from console.connections.check_server import rabbitmq_alarms, redis_facts, redis_version, text_of
 from console.connections.check_words import (
     ends_soon,
     no_password_wanted,
-    no_tls_here,
     no_workers,
-    not_amqp,
     not_verified,
 )
 from console.connections.model import Connection, ResultBackend, Secrets
@@ -178,7 +176,7 @@ class BrokerCheck:
             secured = wrap(line, tls, self._endpoint[0], shown=shown)
         except ConsoleError as error:
             if error.cause is Cause.TIMEOUT and self._answers_in_plain():
-                raise no_tls_here(shown) from error
+                raise no_tls_here(f"{shown} answers without TLS.") from error
             raise
         self._line = secured
         try:

@@ -23,24 +23,6 @@ def no_password_wanted(address: BrokerAddress, said: str) -> ConsoleError | None
     )
 
 
-def no_tls_here(shown: str) -> ConsoleError:
-    return ConsoleError(
-        "The server does not speak TLS on this port",
-        detail=f"{shown} answers without TLS.",
-        remedy="Turn Use TLS off, or use the server's TLS port.",
-        cause=Cause.PROTOCOL,
-    )
-
-
-def not_amqp(shown: str) -> ConsoleError:
-    return ConsoleError(
-        "The server does not speak AMQP",
-        detail=f"{shown} answers with something else.",
-        remedy="Check host, port and TLS of the connection.",
-        cause=Cause.PROTOCOL,
-    )
-
-
 def not_verified(shown: str) -> ConsoleError:
     return ConsoleError(
         "Anybody could answer in the server's place",

@@ -215,10 +215,6 @@ class EditorPanel(Panel):
         self._tabs.set_current(tab_of(name))
         self._form.focus(name)
 
-    def reveal_tab(self, tab: str) -> None:
-        """Bring a tab to the front."""
-        self._tabs.set_current(tab)
-
 
 class _Footer(QWidget):
     """The sunken band at the bottom."""

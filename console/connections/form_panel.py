@@ -243,13 +243,6 @@ class TabPage(QScrollArea):
         self.rows.addWidget(words)
         return words
 
-    def add_heading(self, text: str) -> Text:
-        """The name of what follows."""
-        words = Text(text, role="strong")
-        self.rows.addSpacing(4)
-        self.rows.addWidget(words)
-        return words
-
     def end(self) -> None:
         """No more rows: what room is left stays below."""
         self.rows.addStretch(1)

@@ -59,7 +59,7 @@ def _probe_rights(session: Session) -> Rights:
 class ConnectionsService:
     """`local` gives the local stack's broker and schedules database while it runs, else None.
 
-    `probe` tells what the broker's user may not do; blocking, on the link lane of an open session.
+    `probe` tells what the broker's user may not do; blocking, on the control lane of an open session.
     """
 
     def __init__(
@@ -114,8 +114,6 @@ class ConnectionsService:
         self.refused: ConsoleError | None = None
         self.start_local: Callable[[], None] | None = None
         """What the button on "The local stack is not running" does."""
-        self.resolving = False
-        """Whether a connection is about to open: a secret is being fetched or a tunnel opened."""
         self.changed: Happening[None] = Happening()
         self.opened: Happening[Session] = Happening()
         self.closing: list[Callable[[], Awaitable[None]]] = []
@@ -152,6 +150,11 @@ class ConnectionsService:
         if self.session is not None:
             return self.session.status
         return LinkStatus(LinkState.DISCONNECTED, self._clock.now(), error=self.refused)
+
+    @property
+    def resolving(self) -> bool:
+        """Whether a connection is about to open: a secret is being fetched or a tunnel opened."""
+        return self._opening_status is not None
 
     def local_address(self) -> BrokerAddress | None:
         """Where the local stack's broker listens, while it does."""
@@ -345,7 +348,6 @@ class ConnectionsService:
         wish, wanted = self._wish_anew(), self.chosen
         self.refused = None
         self._notices.withdraw("link")
-        self.resolving = True
         self._opening_status = LinkStatus(LinkState.CONNECTING, self._clock.now())
         self.changed.emit(None)
         if self.session is not None and self.session.info.id != wanted.id:
@@ -384,14 +386,12 @@ class ConnectionsService:
         """From now on something else is wanted; what is being opened is not."""
         self._wish += 1
         self._opening_status = None
-        self.resolving = False
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
         return self._wish
 
     def _begin(self, session: Session, connection: Connection) -> None:
-        self.resolving = False
         self._opening_status = self._opening = None
         self.session = session
         self._open_connection = without_secrets(connection)[0]

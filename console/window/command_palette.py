@@ -14,7 +14,7 @@ from PySide6.QtCore import (
     QSize,
     Qt,
 )
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
@@ -29,6 +29,7 @@ from console.core.commands import Command
 from console.widgets.fields import SearchField
 from console.widgets.paint import draw_box, draw_text, text_width
 from console.widgets.theme import theme
+from console.window.floating_card import FloatingCard
 
 WIDTH = 560
 ROW = 32
@@ -68,7 +69,7 @@ class CommandPalette(QWidget):
         self._list.setMouseTracking(True)
         # Arrow keys move what is current; what is selected runs: by a click or by assistive technology.
         self._list.itemSelectionChanged.connect(self._run_selected)
-        self._card = _Card(self)
+        self._card = FloatingCard(self)
         layout = QVBoxLayout(self._card)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(6)
@@ -160,17 +161,6 @@ class CommandPalette(QWidget):
 
     def mousePressEvent(self, _event: QEvent) -> None:
         self.close_palette()
-
-
-class _Card(QWidget):
-    def mousePressEvent(self, event: QEvent) -> None:
-        event.accept()
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        look = theme()
-        painter = QPainter(self)
-        draw_box(painter, QRectF(self.rect()), fill=look.color("raised"), border=look.color("border_strong"))
-        painter.end()
 
 
 class _CommandDelegate(QStyledItemDelegate):

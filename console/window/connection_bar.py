@@ -34,7 +34,6 @@ class BarState:
     environment: Environment
     state: LinkState
     latency_ms: float | None
-    connected_or_trying: bool
     mode: Mode = Mode.FULL
     retry_at: datetime | None = None
 
@@ -91,7 +90,7 @@ class ConnectionBar(QWidget):
 
     def show_state(self, state: BarState) -> None:
         self._on_red = state.environment is Environment.PRODUCTION
-        self._open = state.connected_or_trying
+        self._open = state.state is not LinkState.DISCONNECTED
         self._chooser.show_connections(state.connections, state.chosen)
         self._badge.set_environment(state.environment.value, on_red=self._on_red)
         self._state.set_state(state.state.value, ink="on_accent" if self._on_red else None)

@@ -38,6 +38,7 @@ from console.widgets.paint import draw_box, draw_field, draw_text, over_red
 from console.widgets.pressing import PlainButton
 from console.widgets.style import ask_for_ring
 from console.widgets.theme import repaint_on_change, theme
+from console.window.floating_card import FloatingCard
 
 ROW = 32
 ROWS_SHOWN = 12
@@ -127,7 +128,7 @@ class _Sheet(QWidget):
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
         self._window = window
-        self._card = _Card(self)
+        self._card = FloatingCard(self)
         self._list = _List(self)
         self._list.chosen.connect(self._choose)
         self._list.left.connect(self.close_list)
@@ -167,17 +168,6 @@ class _Sheet(QWidget):
 
     def mousePressEvent(self, _event: QEvent) -> None:
         self.close_list()
-
-
-class _Card(QWidget):
-    def mousePressEvent(self, event: QEvent) -> None:
-        event.accept()
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        look = theme()
-        painter = QPainter(self)
-        draw_box(painter, QRectF(self.rect()), fill=look.color("raised"), border=look.color("border_strong"))
-        painter.end()
 
 
 class _List(QListWidget):

@@ -99,7 +99,6 @@ def test_connect_leads_to_the_stack_while_it_is_down(window: MainWindow, qtbot: 
             environment=Environment.DEVELOPMENT,
             state=LinkState.DISCONNECTED,
             latency_ms=None,
-            connected_or_trying=False,
         )
     )
     page(window, "overview").connect_wanted.emit()

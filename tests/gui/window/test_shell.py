@@ -73,7 +73,6 @@ def bar(environment: Environment, state: LinkState = LinkState.CONNECTED) -> Bar
         environment=environment,
         state=state,
         latency_ms=12.4,
-        connected_or_trying=state is not LinkState.DISCONNECTED,
     )
 
 
