@@ -72,7 +72,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class TaskDetail:
-    """Everything known of one task. Arguments and result are Celery's DISPLAY text (often cut)."""
+    """Everything known of one task. Arguments and result are Celery's DISPLAY text (often cut).
+
+    `reason` says why a task is in a state that no event of its own tells (Lost), or how it was revoked.
+    """
 
     row: TaskRow
     args: str | None
@@ -89,6 +92,7 @@ class TaskDetail:
     pid: int | None
     client: str | None
     attempts: tuple[Attempt, ...]
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSeen:
-    """A worker as its heartbeats tell. `last_heartbeat` is when WE received it; `interval_s` its period."""
+    """A worker as its heartbeats tell. `last_heartbeat` is when WE received it; `interval_s` its period.
+
+    `clock_offset_s` is our clock minus the worker's at its last heartbeat, its way here included.
+    """
 
     hostname: str
     online: bool
@@ -114,6 +121,7 @@ class WorkerSeen:
     load: tuple[float, ...]
     pid: int | None
     software: str
+    clock_offset_s: float | None = None
 
 
 class CollectorState(StrEnum):
