@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import sys
 import threading
 import time
@@ -18,23 +17,14 @@ from typing import Any
 from urllib.parse import quote
 
 from console.broker.database import DatabaseAddress, DatabaseKind
-from console.broker.tls import TlsOptions, named_context, tls_context
+from console.broker.libpq_tls import libpq_tls
+from console.broker.tls import named_context
 from console.core.errors import Cause, ConsoleError
 
 SETTINGS = "bundled_project.settings"
 BUSY_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 8
-
-# Where Debian, Red Hat, SUSE, Alpine and macOS keep the authorities that the system trusts.
-_SYSTEM_CA_FILES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
-_NOWHERE = f"{os.devnull}/none"
-"""A file that cannot exist: libpq takes an empty name for the one in the person's home."""
 
 _setting_up = threading.Lock()
 
@@ -120,7 +110,7 @@ def _postgresql(database: DatabaseAddress) -> dict[str, Any]:
     }
     host, port = database.host, database.port
     if database.tls is not None and not database.is_socket:
-        options |= _libpq_tls(database.tls)
+        options |= libpq_tls(database.tls)
         host = database.tls.server_name or host
     # libpq checks the certificate against host and connects to hostaddr: so a tunnel keeps the name.
     if database.near is not None:
@@ -138,27 +128,6 @@ def _postgresql(database: DatabaseAddress) -> dict[str, Any]:
         "PORT": str(port),
         "OPTIONS": options,
     }
-
-
-def _libpq_tls(tls: TlsOptions) -> dict[str, str]:
-    tls_context(tls)  # names the file that is wrong, which libpq does in its own words
-    if tls.verify:
-        options = {"sslmode": "verify-full", "sslrootcert": tls.ca_file or _system_ca_file()}
-    else:
-        # With a root certificate in the person's home "require" would check after all.
-        options = {"sslmode": "require", "sslrootcert": _NOWHERE}
-    if tls.cert_file:
-        options |= {"sslcert": tls.cert_file, "sslkey": tls.key_file or tls.cert_file}
-    return options
-
-
-def _system_ca_file() -> str:
-    """The file of the system's store. The wheel of psycopg brings an OpenSSL that looks elsewhere.
-
-    (`OPENSSLDIR` of psycopg-binary 3.3 is /usr/lib/psycopg-openssl, which no system has.)
-    """
-    found = ssl.get_default_verify_paths().cafile
-    return found or next((name for name in _SYSTEM_CA_FILES if Path(name).is_file()), "system")
 
 
 def _addresses(host: str, port: int) -> list[str]:
