@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from console.broker.address import BrokerAddress
 from console.broker.database import DatabaseAddress
 from console.connections.check_model import TablesFound
 from console.connections.checking import ConnectionChecker
-from console.connections.tunnels import SYSTEM_KNOWN_HOSTS
+from console.connections.tunnels import known_hosts_files
 from console.core.home import Home
 from console.schedules.tables_level import read_tables_level
 
@@ -18,8 +17,7 @@ def make_checker(
     home: Home, *, local: Callable[[], tuple[BrokerAddress, DatabaseAddress] | None] = lambda: None
 ) -> ConnectionChecker:
     """`local` gives the local stack's broker and database while it runs."""
-    known_hosts = (Path.home() / ".ssh" / "known_hosts", SYSTEM_KNOWN_HOSTS, home.known_hosts_file)
-    return ConnectionChecker(known_hosts=known_hosts, tables=_tables, local=local)
+    return ConnectionChecker(known_hosts=known_hosts_files(home), tables=_tables, local=local)
 
 
 def _tables(database: DatabaseAddress) -> TablesFound:

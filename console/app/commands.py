@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.app.connections_command import add_parser, run_connections
+from console.app import connections_command, record_command
 
 DISTRIBUTION = "celery-console"
 
@@ -18,14 +18,14 @@ DISTRIBUTION = "celery-console"
 class Arguments:
     """What was asked for. `connection` is a name, empty for none; `new_window` is one beside an open one.
 
-    `on_connections`: what is to be done with connections instead of opening a window.
+    `without_window`: what is to be done instead of opening a window; its `command` says which.
     """
 
     home: Path
     connection: str
     start_stack: bool
     new_window: bool = False
-    on_connections: argparse.Namespace | None = None
+    without_window: argparse.Namespace | None = None
 
 
 def version() -> str:
@@ -57,12 +57,14 @@ def parse(arguments: Sequence[str]) -> Arguments:
     parser.add_argument("--start-stack", action="store_true", help="start the local stack")
     parser.add_argument("--new-window", action="store_true", help="open one more window beside an open one")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    add_parser(parser.add_subparsers(dest="command", metavar="COMMAND", title="without a window"))
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="without a window")
+    for one in (connections_command, record_command):
+        one.add_parser(commands)
     found = parser.parse_args(arguments)
     chosen = found.home or os.environ.get("CELERY_CONSOLE_HOME") or default_home()
     home = Path(chosen).expanduser().absolute()
-    on_connections = found if found.command else None
-    return Arguments(home, found.connection, found.start_stack, found.new_window, on_connections)
+    without_window = found if found.command else None
+    return Arguments(home, found.connection, found.start_stack, found.new_window, without_window)
 
 
 def default_home() -> str:
@@ -75,8 +77,12 @@ def default_home() -> str:
 def run(arguments: Sequence[str]) -> int:
     """Do what the arguments say; the exit status."""
     wanted = parse(arguments)
-    if wanted.on_connections is not None:
-        return run_connections(wanted.home, wanted.on_connections)
+    if wanted.without_window is not None:
+        known = {
+            "connections": connections_command.run_connections,
+            "record": record_command.run_record,
+        }
+        return known[wanted.without_window.command](wanted.home, wanted.without_window)
     from console.app.start import start
 
     return start(wanted)

@@ -39,7 +39,7 @@ from console.core.home import Home, write_atomically
 
 def add(root: Path, wanted: argparse.Namespace) -> int:
     home = _home(root)
-    before = _same_name(_existing(home), wanted)
+    before = _same_name(existing_connections(home), wanted)
     connection = connection_of(wanted, before)
     check_files(connection, before)
     secrets = given_secrets(wanted, connection)
@@ -79,7 +79,7 @@ def _same_name(existing: Sequence[Connection], wanted: argparse.Namespace) -> Co
 
 
 def list_all(root: Path, wanted: argparse.Namespace) -> int:
-    connections = _existing(Home(root))
+    connections = existing_connections(Home(root))
     if wanted.json:
         say(json.dumps([as_json(one) for one in connections], indent=2, ensure_ascii=False))
         return 0
@@ -107,8 +107,8 @@ def test(root: Path, wanted: argparse.Namespace) -> int:
     home = Home(root)
     if bool(wanted.name) == wanted.all:
         raise ConsoleError("Name one connection, or say --all", cause=Cause.INVALID)
-    existing = _existing(home)
-    chosen = existing if wanted.all else [_named(existing, wanted.name)]
+    existing = existing_connections(home)
+    chosen = existing if wanted.all else [named_connection(existing, wanted.name)]
     if wanted.all and (wanted.password_stdin or wanted.secrets_stdin):
         raise ConsoleError(
             "Standard input holds the secrets of one connection, not of all", cause=Cause.INVALID
@@ -159,8 +159,8 @@ async def _tested(
 
 
 def export(root: Path, wanted: argparse.Namespace) -> int:
-    existing = _existing(Home(root))
-    chosen = [_named(existing, name) for name in wanted.names] if wanted.names else existing
+    existing = existing_connections(Home(root))
+    chosen = [named_connection(existing, name) for name in wanted.names] if wanted.names else existing
     text = export_text(existing, {one.id for one in chosen})
     if wanted.output is None:
         sys.stdout.write(text)
@@ -205,7 +205,7 @@ def take_in(root: Path, wanted: argparse.Namespace) -> int:
         return changed
 
     if wanted.dry_run:
-        change(_existing(home))
+        change(existing_connections(home))
     else:
         _file(home).update(change)
         for connection, secrets, moved in taken:
@@ -252,7 +252,7 @@ def _taken(name: str, existing: Sequence[Connection]) -> tuple[str, Connection |
 
 def remove(root: Path, wanted: argparse.Namespace) -> int:
     home = _home(root)
-    connection = _named(_existing(home), wanted.name)
+    connection = named_connection(existing_connections(home), wanted.name)
     if not wanted.yes:
         if not sys.stdin.isatty():
             raise ConsoleError("Nobody is there to be asked", remedy="Say --yes.", cause=Cause.INVALID)
@@ -283,11 +283,13 @@ def _file(home: Home) -> ConnectionsFile:
     return ConnectionsFile(home.connections_file)
 
 
-def _existing(home: Home) -> list[Connection]:
+def existing_connections(home: Home) -> list[Connection]:
+    """The saved connections; the local stack is the window's own."""
     return [one for one in _file(home).read() if not one.is_local_stack]
 
 
-def _named(connections: Sequence[Connection], name: str) -> Connection:
+def named_connection(connections: Sequence[Connection], name: str) -> Connection:
+    """The one of that name. Raises `ConsoleError` when there is none."""
     found = next((one for one in connections if one.name == name), None)
     if found is None:
         raise ConsoleError(

@@ -23,7 +23,7 @@ with --replace:
   Where the connection then leads to another server, a kept password is forgotten unless it is given.
 
 """
-_SECRETS_HELP = """\
+SECRETS_HELP = """\
 secrets:
   Passwords and passphrases are never arguments. Give them in one of these ways:
     --password-stdin   the broker's password is the first line of standard input
@@ -39,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add `connections` and what comes after it."""
     text = "Add, list, test, export, import and remove connections without a window."
     parser = commands.add_parser("connections", help="work on connections without a window", description=text)
-    _add_home(parser)
+    add_home_option(parser)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_add(actions)
     listing = _action(actions, "list", "list the connections")
@@ -48,12 +48,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         actions,
         "test",
         "test connections step by step",
-        epilog="The exit status is 0 when no step has failed. The test only reads.\n\n" + _SECRETS_HELP,
+        epilog="The exit status is 0 when no step has failed. The test only reads.\n\n" + SECRETS_HELP,
     )
     testing.add_argument("name", nargs="?", metavar="NAME", help="the connection")
     testing.add_argument("--all", action="store_true", help="all of them, one after another")
     testing.add_argument("--json", action="store_true", help="as JSON")
-    _add_secrets(testing)
+    add_secret_options(testing)
     exporting = _action(actions, "export", "write connections as a file, without any secret")
     exporting.add_argument("names", nargs="*", metavar="NAME", help="these only; otherwise all")
     exporting.add_argument("--output", metavar="FILE", help="otherwise standard output")
@@ -81,11 +81,12 @@ def _action(
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_home(parser)
+    add_home_option(parser)
     return parser
 
 
-def _add_home(parser: argparse.ArgumentParser) -> None:
+def add_home_option(parser: argparse.ArgumentParser) -> None:
+    """`--home`, also after the command."""
     parser.add_argument(
         "--home",
         metavar="DIR",
@@ -96,7 +97,7 @@ def _add_home(parser: argparse.ArgumentParser) -> None:
 
 def _add_add(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """No option has a default here: what is not named stays as it is in a connection that is replaced."""
-    epilog = _ADD_HELP + _SECRETS_HELP
+    epilog = _ADD_HELP + SECRETS_HELP
     parser = _action(actions, "add", "add a connection, or change one with --replace", epilog=epilog)
     parser.add_argument("name", metavar="NAME")
     parser.add_argument(
@@ -125,7 +126,7 @@ def _add_add(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         parser.add_argument(f"--{prefix}ssh", metavar="USER@HOST[:PORT]", help=f"an SSH tunnel to {what}")
         parser.add_argument(f"--{prefix}ssh-key", metavar="FILE", help="its key; otherwise the ssh-agent")
     parser.add_argument("--replace", action="store_true", help="change the one of this name")
-    _add_secrets(parser)
+    add_secret_options(parser)
 
 
 def _add_tls(parser: argparse.ArgumentParser, prefix: str, what: str) -> None:
@@ -148,7 +149,8 @@ def _add_tls(parser: argparse.ArgumentParser, prefix: str, what: str) -> None:
     )
 
 
-def _add_secrets(parser: argparse.ArgumentParser) -> None:
+def add_secret_options(parser: argparse.ArgumentParser) -> None:
+    """The ways in which secrets may be given."""
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--password-stdin", action="store_true", help="the broker's password, a line")
     ways.add_argument("--ask-passwords", action="store_true", help="ask for them at the terminal")
@@ -157,13 +159,8 @@ def _add_secrets(parser: argparse.ArgumentParser) -> None:
 
 def run_connections(home: Path, wanted: argparse.Namespace) -> int:
     """Do what is wanted; the exit status. Failures of the world are lines on standard error."""
-    import logging
-
     from console.app import connections_actions as actions
-    from console.core.errors import ConsoleError
-    from console.core.redaction import redact
 
-    logging.getLogger().addHandler(logging.NullHandler())
     known: dict[str, Callable[[Path, argparse.Namespace], int]] = {
         "add": actions.add,
         "list": actions.list_all,
@@ -172,8 +169,19 @@ def run_connections(home: Path, wanted: argparse.Namespace) -> int:
         "import": actions.take_in,
         "remove": actions.remove,
     }
+    return in_words(lambda: known[wanted.action](home, wanted))
+
+
+def in_words(action: Callable[[], int]) -> int:
+    """The exit status of a command, whose failures become one line on standard error."""
+    import logging
+
+    from console.core.errors import ConsoleError
+    from console.core.redaction import redact
+
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
-        return known[wanted.action](home, wanted)
+        return action()
     except ConsoleError as error:
         sys.stderr.write(redact(f"celery-console: {sentence(error)}\n"))
         return 1

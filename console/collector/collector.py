@@ -333,6 +333,7 @@ class Collector:
             counts=dict.fromkeys(TaskState, 0) if counts is None else dict(counts),
             workers=followed.workers if fold is None else tuple(fold.workers.values()),
             error=self._error,
+            along=fold is None and followed.counts is not None,
         )
 
 

@@ -67,6 +67,7 @@ def encode_summary(summary: CollectorSummary, *, with_workers: bool = True) -> b
             "counts": {state.value: count for state, count in summary.counts.items()},
             "workers": [_worker_out(worker) for worker in summary.workers] if with_workers else None,
             "error": summary.error,
+            "along": summary.along,
         }
     )
 
@@ -86,6 +87,7 @@ def decode_summary(line: bytes, *, workers: tuple[WorkerSeen, ...] = ()) -> Coll
             counts={TaskState(state): int(count) for state, count in values["counts"].items()},
             workers=workers if seen is None else tuple(_worker_in(worker) for worker in seen),
             error=str(values["error"]),
+            along=values["along"] is True,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not a summary") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 from console.broker.address import BrokerAddress
 from console.broker.database import DatabaseAddress
@@ -17,7 +16,7 @@ from console.broker.tunnel_hosts import trust
 from console.connections.life import is_final, pause_s
 from console.connections.model import Connection, Purpose, SecretQuestion, with_secrets
 from console.connections.secrets import NotAnswered, SecretKeeper
-from console.connections.tunnels import SYSTEM_KNOWN_HOSTS, Tunnels, Ways
+from console.connections.tunnels import Tunnels, Ways, known_hosts_files
 from console.core.clock import Clock
 from console.core.connection import LinkState, LinkStatus
 from console.core.errors import Cause, ConsoleError
@@ -95,7 +94,8 @@ class Opening:
         while True:
             secrets = await self._keeper.wanted(connection, why, secret_about(why))
             why = None
-            tunnels = Tunnels(with_secrets(connection, secrets), secrets, known_hosts=self._known_hosts())
+            known_hosts = known_hosts_files(self._home)
+            tunnels = Tunnels(with_secrets(connection, secrets), secrets, known_hosts=known_hosts)
             try:
                 ways = await self._ways(connection, tunnels)
             except PassphraseNeeded as error:
@@ -143,9 +143,6 @@ class Opening:
                 await self._try_now.wait()
         except TimeoutError:
             pass
-
-    def _known_hosts(self) -> tuple[Path, ...]:
-        return Path.home() / ".ssh" / "known_hosts", SYSTEM_KNOWN_HOSTS, self._home.known_hosts_file
 
     def _end_tunnels(self, tunnels: Tunnels) -> None:
         self._ends(self._tasks.start(self._ending_lane.run(tunnels.close), name="end tunnels"))

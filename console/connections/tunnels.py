@@ -18,9 +18,15 @@ from console.broker.tunnel import SshTunnel
 from console.broker.tunnel_settings import TunnelSettings
 from console.connections.model import Connection, Purpose, Secrets
 from console.core.errors import Cause, ConsoleError
+from console.core.home import Home
 from console.core.redaction import Secret
 
 SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
+
+
+def known_hosts_files(home: Home) -> tuple[Path, ...]:
+    """Where the keys of SSH servers are known: the user's, the computer's and the console's own."""
+    return Path.home() / ".ssh" / "known_hosts", SYSTEM_KNOWN_HOSTS, home.known_hosts_file
 
 
 @dataclass(frozen=True, slots=True)

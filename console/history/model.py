@@ -154,7 +154,7 @@ class CollectorSummary:
     `change` is the history's change number now: a page re-reads rows whose `change` is greater than
     the one it has seen. `events` and `malformed` count since the collector started; `lag_s` is now
     minus the timestamp of the newest event when it was stored (None before the first).
-    `counts` are all tasks in the history by state.
+    `counts` are all tasks in the history by state. `along`: another collector writes, this one follows.
     """
 
     state: CollectorState
@@ -166,6 +166,7 @@ class CollectorSummary:
     counts: dict[TaskState, int]
     workers: tuple[WorkerSeen, ...]
     error: str = ""
+    along: bool = False
 
 
 class Measure(IntEnum):

@@ -64,7 +64,7 @@ def test_there_are_commands_to_look_at() -> None:
 @pytest.mark.parametrize("command", _commands())
 def test_a_command_line_is_understood(command: str) -> None:
     arguments = parse(shlex.split(command)[1:])
-    wanted = arguments.on_connections
+    wanted = arguments.without_window
     if wanted is not None and wanted.action == "add":
         assert connection_of(wanted).name == wanted.name
 
