@@ -4,9 +4,20 @@ It shows the rows that it is handed and tells what a person does with them; it k
 nobody for data and keeps selection and scroll position while rows come and go under it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import SIGNAL, QEvent, QItemSelectionModel, QModelIndex, QPoint, QRect, QRectF, Qt, Signal
+from PySide6.QtCore import (
+    SIGNAL,
+    QEvent,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QPoint,
+    QRect,
+    QRectF,
+    Qt,
+    Signal,
+)
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -28,7 +39,7 @@ from console.widgets.row_controls import RowControls
 from console.widgets.style import ask_for_ring
 from console.widgets.table_columns import natural_width, shared_out
 from console.widgets.table_delegate import OUTER_PADDING, PADDING, CellDelegate
-from console.widgets.table_model import Column, Row, TableModel, sorted_rows
+from console.widgets.table_model import Column, Row, TableModel, ranges_of, sorted_rows
 from console.widgets.text import number_text
 from console.widgets.theme import theme
 from console.widgets.tokens import HEADER_HEIGHT, ROW_HEIGHT, ROW_HEIGHT_COMPACT
@@ -87,8 +98,11 @@ class DataTable(QTableView):
     check_toggled = Signal(str, bool)
     link_clicked = Signal(str, str)
     reached_end = Signal()
+    reached_start = Signal()
     pending_clicked = Signal()
     context_requested = Signal(str, QPoint)
+    header_menu_requested = Signal(str, QPoint)
+    widths_changed = Signal()
 
     def __init__(
         self,
@@ -111,11 +125,12 @@ class DataTable(QTableView):
         self._sort: tuple[str, bool] | None = None
         self._given: Sequence[Row] = ()
         self._natural: dict[str, int] = {}
-        self._dragged: dict[int, int] = {}
+        self._dragged: dict[str, int] = {}
         self._sizing = False
         self._patching = False
         self._told: list[str] = []
         self._told_end_at = -1
+        self._told_start = True
         self._pill: Button | None = None
         self._rows_model = TableModel(columns)
         self._rows_model.setParent(self)
@@ -140,6 +155,37 @@ class DataTable(QTableView):
     def columns(self) -> tuple[Column, ...]:
         """Its columns."""
         return self._rows_model.columns
+
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Show these columns instead, in this order. Rows, selection, scroll position, widths and the sorted
+        column stay, as far as they are there.
+        """
+        if tuple(columns) == self.columns:
+            return
+        selected, current, at = self.selected_keys(), self.current_key(), self.verticalScrollBar().value()
+        self._patching = True
+        try:
+            self._rows_model.set_columns(columns)
+            self.updateGeometries()
+            self._restore(selected, current)
+        finally:
+            self._patching = False
+        self._head.setStretchLastSection(not any(column.stretch for column in self.columns))
+        self._natural.clear()
+        self._measure()
+        self._lay_out_columns()
+        self._mark_sorted()
+        self.verticalScrollBar().setValue(at)
+        self._tell_selection()
+
+    def widths(self) -> dict[str, int]:
+        """The widths that a person has given to columns, by key, in pixels."""
+        return dict(self._dragged)
+
+    def set_widths(self, widths: Mapping[str, int]) -> None:
+        """Give columns these widths and all others their own."""
+        self._dragged = dict(widths)
+        self._lay_out_columns()
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show these rows. Selection and scroll position stay with their rows."""
@@ -183,12 +229,16 @@ class DataTable(QTableView):
     def set_sort(self, column_key: str | None, *, descending: bool = False) -> None:
         """Mark the sorted column; with `local_sort` sort by it. None marks none."""
         self._sort = None if column_key is None else (column_key, descending)
-        keys = [column.key for column in self.columns]
-        self._head.sorted_column = keys.index(column_key) if column_key is not None else -1
-        self._head.sorted_descending = descending
-        self._head.viewport().update()
+        self._mark_sorted()
         if self._local_sort:
             self.set_rows(self._given)
+
+    def _mark_sorted(self) -> None:
+        key, descending = self._sort if self._sort is not None else ("", False)
+        keys = [column.key for column in self.columns]
+        self._head.sorted_column = keys.index(key) if key in keys else -1
+        self._head.sorted_descending = descending
+        self._head.viewport().update()
 
     def set_pending(self, count: int) -> None:
         """Say that so many new rows wait above, as "12 new"; 0 takes the words away."""
@@ -224,24 +274,25 @@ class DataTable(QTableView):
 
     def selected_keys(self) -> list[str]:
         """The keys of the selected rows from top to bottom."""
-        model = self.selectionModel()
-        if not model.hasSelection():
-            return []
-        positions = sorted({index.row() for index in model.selectedRows()})
-        return [self._rows_model.rows[i].key for i in positions if i < len(self._rows_model.rows)]
+        # By ranges: an index for each of some thousand rows would take tens of milliseconds.
+        ranges = sorted((one.top(), one.bottom()) for one in self.selectionModel().selection())  # type: ignore[attr-defined]  # it is a list
+        rows, keys, reached = self._rows_model.rows, [], 0
+        for top, bottom in ranges:
+            keys += [row.key for row in rows[max(top, reached) : bottom + 1]]
+            reached = max(reached, bottom + 1)
+        return keys
 
     def select_keys(self, keys: Sequence[str]) -> None:
         """Select these rows, as far as they are there; the first becomes the current one."""
         model = self.selectionModel()
         flags = QItemSelectionModel.SelectionFlag
-        model.clearSelection()
-        for number, key in enumerate(keys):
-            position = self._rows_model.position(key)
-            if position is not None:
-                index = self._rows_model.index(position, 0)
-                if number == 0:
-                    model.setCurrentIndex(index, flags.NoUpdate)
-                model.select(index, flags.Select | flags.Rows)
+        positions = [at for key in keys if (at := self._rows_model.position(key)) is not None]
+        if positions:
+            model.setCurrentIndex(self._rows_model.index(positions[0], 0), flags.NoUpdate)
+        chosen = QItemSelection()
+        for first, last in ranges_of(sorted(set(positions))):
+            chosen.select(self._rows_model.index(first, 0), self._rows_model.index(last, 0))
+        model.select(chosen, flags.ClearAndSelect | flags.Rows)
 
     def current_key(self) -> str | None:
         """The key of the row that the keyboard is on."""
@@ -320,14 +371,15 @@ class DataTable(QTableView):
         widths = shared_out(self.columns, self._natural, self.viewport().width())
         self._sizing = True
         for number, width in enumerate(widths):
-            wanted = self._dragged.get(number, width)
+            wanted = self._dragged.get(self.columns[number].key, width)
             if self._head.sectionSize(number) != wanted:
                 self._head.resizeSection(number, wanted)
         self._sizing = False
 
     def _on_section_resized(self, number: int, _old: int, new: int) -> None:
         if not self._sizing and QApplication.mouseButtons() != Qt.MouseButton.NoButton:
-            self._dragged[number] = new
+            self._dragged[self.columns[number].key] = new
+            self.widths_changed.emit()
         self._controls.place()
 
     def _cell_rect(self, key: str, column_key: str) -> QRect | None:
@@ -340,6 +392,8 @@ class DataTable(QTableView):
     def _connect(self) -> None:
         self._head.sectionClicked.connect(self._on_head)
         self._head.sectionResized.connect(self._on_section_resized)
+        self._head.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self._head.customContextMenuRequested.connect(self._on_head_menu)
         self._rows_model.check_requested.connect(self.check_toggled)
         self.selectionModel().selectionChanged.connect(self._tell_selection)
         self.doubleClicked.connect(self._on_activated)
@@ -392,6 +446,11 @@ class DataTable(QTableView):
             self.set_sort(column.key, descending=descending)
         self.sort_requested.emit(column.key, descending)
 
+    def _on_head_menu(self, place: QPoint) -> None:
+        number = self._head.logicalIndexAt(place)
+        key = self.columns[number].key if 0 <= number < len(self.columns) else ""
+        self.header_menu_requested.emit(key, self._head.mapToGlobal(place))
+
     def _on_activated(self, index: QModelIndex) -> None:
         if index.isValid():
             self.activated_row.emit(self._rows_model.rows[index.row()].key)
@@ -406,6 +465,10 @@ class DataTable(QTableView):
             self.reached_end.emit()
         if value == 0:
             self._told_end_at = -1
+        near_start = value <= _END_MARGIN_PX
+        if near_start and not self._told_start:
+            self.reached_start.emit()
+        self._told_start = near_start
 
     def _on_pill(self) -> None:
         self.scrollToTop()

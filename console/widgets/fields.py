@@ -84,7 +84,9 @@ class SearchField(TextField):
             name=name, placeholder=placeholder if placeholder is not None else name, mono=mono, parent=parent
         )
         self._hint = ""
+        self._hint_tone = "muted"
         self._mono = mono
+        self._trailing: list[QWidget] = []
         self.setFont(theme().font("body"))
         self.setMinimumWidth(200)
         self._clear = IconButton("x", name="Clear", size=20, icon_size=14, parent=self)
@@ -106,12 +108,25 @@ class SearchField(TextField):
         super().setText(text)
         self._timer.stop()
 
-    def set_hint(self, hint: str) -> None:
-        """Replace the muted words at the right; empty for none."""
-        if hint != self._hint:
-            self._hint = hint
+    def set_hint(self, hint: str, *, tone: str = "muted") -> None:
+        """Replace the words at the right, cut to half of the field; empty for none."""
+        if (hint, tone) != (self._hint, self._hint_tone):
+            self._hint, self._hint_tone = hint, tone
             self._arrange()
             self.update()
+
+    def hint(self) -> str:
+        """The words at the right, uncut."""
+        return self._hint
+
+    def add_trailing(self, button: QWidget) -> None:
+        """Put a small button at the right end, behind the clear button."""
+        button.setParent(self)
+        button.setCursor(Qt.CursorShape.ArrowCursor)
+        button.show()
+        self._trailing.append(button)
+        self._place_buttons()
+        self._arrange()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape and self.text():
@@ -122,23 +137,40 @@ class SearchField(TextField):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._clear.move(self.width() - 27, (self.height() - 20) // 2)
+        self._place_buttons()
+        self._arrange()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         painter = QPainter(self)
         ink = "muted" if self.isEnabled() else "faint"
         draw_icon(painter, "search", ink, x=9, y=(self.height() - 14) // 2)
-        if self._hint:
-            x = self.width() - text_width("label", self._hint) - (30 if self.text() else 10)
-            draw_text(
-                painter, self._hint, role="label", color=theme().color(ink), x=x, top=0, height=self.height()
-            )
+        hint = self._shown_hint()
+        if hint:
+            x = self.width() - text_width("label", hint) - self._buttons_width() - (30 if self.text() else 10)
+            color = theme().color(self._hint_tone if self.isEnabled() else ink)
+            draw_text(painter, hint, role="label", color=color, x=x, top=0, height=self.height())
         painter.end()
 
+    def _shown_hint(self) -> str:
+        room = max(0, self.width() // 2 - 40)
+        return theme().metrics("label").elidedText(self._hint, Qt.TextElideMode.ElideRight, room)
+
+    def _buttons_width(self) -> int:
+        return sum(button.width() + 2 for button in self._trailing)
+
+    def _place_buttons(self) -> None:
+        x = self.width() - 5
+        for button in reversed(self._trailing):
+            x -= button.width() + 2
+            button.move(x, (self.height() - button.height()) // 2)
+        x = self.width() - 27 - self._buttons_width()
+        self._clear.move(x, (self.height() - 20) // 2)
+
     def _arrange(self) -> None:
-        right = (26 if self.text() else 4) + (text_width("label", self._hint) + 8 if self._hint else 0)
-        self.setTextMargins(22, 0, round(right), 0)
+        hint = self._shown_hint()
+        right = (26 if self.text() else 4) + self._buttons_width()
+        self.setTextMargins(22, 0, round(right + (text_width("label", hint) + 8 if hint else 0)), 0)
 
     def _on_text(self) -> None:
         self._clear.setVisible(bool(self.text()))

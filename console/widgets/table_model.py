@@ -122,6 +122,12 @@ class TableModel(QAbstractTableModel):
             return
         self._update_values(wanted)
 
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Become these columns; the rows stay."""
+        self.beginResetModel()
+        self.columns = tuple(columns)
+        self.endResetModel()
+
     def position(self, key: str) -> int | None:
         """The row number of a key, None when it is not there."""
         return self._index_of.get(key)
@@ -138,9 +144,9 @@ class TableModel(QAbstractTableModel):
         done then.
         """
         new_keys = set(keys)
-        gone = _ranges([i for i, row in enumerate(self.rows) if row.key not in new_keys])
+        gone = ranges_of([i for i, row in enumerate(self.rows) if row.key not in new_keys])
         old_keys = self._index_of.keys()
-        fresh = _ranges([i for i, key in enumerate(keys) if key not in old_keys])
+        fresh = ranges_of([i for i, key in enumerate(keys) if key not in old_keys])
         if len(gone) + len(fresh) > _MAX_PATCHES or not self.rows:
             return False
         for first, last in reversed(gone):
@@ -177,7 +183,7 @@ class TableModel(QAbstractTableModel):
         ]
         self.rows = wanted
         last_column = len(self.columns) - 1
-        spans = _ranges(changed)
+        spans = ranges_of(changed)
         if len(spans) > _MAX_PATCHES:
             spans = [(changed[0], changed[-1])]
         for first, last in spans:
@@ -261,7 +267,7 @@ def sorted_rows(rows: Sequence[Row], column: str, *, descending: bool) -> list[R
     return known + [row for row in rows if unknown(row)]
 
 
-def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
+def ranges_of(numbers: list[int]) -> list[tuple[int, int]]:
     """Ascending numbers as (first, last) of unbroken stretches."""
     result: list[tuple[int, int]] = []
     for number in numbers:
