@@ -16,11 +16,12 @@ import msgspec
 
 from console.history.model import Attempt, TaskState
 
-SENT, RECEIVED, STARTED, RETRIED, CANCELLED, SUCCEEDED, FAILED, REVOKED, REJECTED = range(9)
+SENT, RECEIVED, STARTED, RETRIED, CANCELLED, SUCCEEDED, FAILED, REVOKED, REJECTED, VERDICT = range(10)
 
 # kind, timestamp (0.0: unknown), hostname, pid (0: unknown), and two values by kind:
 # SENT and RECEIVED: retries, what it knows (bit 1 name, bit 0 arguments); RETRIED and FAILED:
 # exception, traceback; SUCCEEDED: runtime in seconds; REVOKED: how; REJECTED: whether requeued.
+# VERDICT is what reconciliation found (see `verdict_mark`), not an event.
 Mark = tuple[int, float, str, int, Any, Any]
 
 MAX_MARKS = 256
@@ -41,6 +42,9 @@ _FINAL_CODE = {
     REVOKED: CODE_OF[TaskState.REVOKED],
     REJECTED: CODE_OF[TaskState.REJECTED],
 }
+
+_FINAL_CODES = frozenset(_FINAL_CODE.values())
+WITHDRAWN = -1
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[tuple[int, float, str, int, Any, Any]])
@@ -80,9 +84,40 @@ def newest(marks: list[Mark]) -> list[Mark]:
     return sorted(marks, key=order_of)[-MAX_MARKS:]
 
 
+def verdict_mark(
+    state: TaskState | None,
+    when: float,
+    reason: str,
+    *,
+    worker: str = "",
+    events: int = 0,
+    ended: float = 0.0,
+    result: str | None = None,
+    exception: str | None = None,
+    traceback: str | None = None,
+) -> Mark:
+    """What reconciliation found at `when`: the state (None: what it found before holds no more) and why.
+
+    `events`: how many events of the task were known then; with one more it holds no more, whatever its
+    time (0: only one that is later than `when` ends it). `ended`: the instant of the end, 0.0 unknown.
+    """
+    code = WITHDRAWN if state is None else CODE_OF[state]
+    return VERDICT, when, worker, events, code, [reason, ended, result, exception, traceback]
+
+
+def with_verdict(marks: list[Mark], verdict: Mark) -> list[Mark]:
+    """`marks` with `verdict` in place of an earlier one; a later one stays."""
+    found = max([verdict, *(mark for mark in marks if mark[0] == VERDICT)], key=order_of)
+    return [*(mark for mark in marks if mark[0] != VERDICT), found]
+
+
 @dataclass(slots=True)
 class Derived:
-    """What a set of marks says. Instants are seconds of the epoch, 0.0 unknown; durations -1.0 unknown."""
+    """What a set of marks says. Instants are seconds of the epoch, 0.0 unknown; durations -1.0 unknown.
+
+    `reason` says why the task is in a state that no event of its own tells, or how it was revoked; `result`
+    is what the result backend holds where no event told it.
+    """
 
     state: int
     worker: str
@@ -95,6 +130,8 @@ class Derived:
     runtime: float
     retries: int
     exception: str | None
+    reason: str | None = None
+    result: str | None = None
 
     @property
     def at(self) -> float:
@@ -102,97 +139,165 @@ class Derived:
         return self.received or self.sent or self.started or self.ended
 
 
-def derive(marks: list[Mark]) -> Derived:  # noqa: C901 - one pass, on the hot path of every event
-    """The row of a task with these marks (at least one).
+class _Tally:
+    """What one pass over the marks finds. Instants: first ones `inf`, last ones -1.0 while there is none."""
 
-    The state: an end (succeeded, failed, revoked, rejected) stands, unless a later receipt or start
-    has no end of its own (a redelivered message runs again). Without an end a task is Started while
-    it has more starts than retries or its last start is later than its last retry. Counting besides
-    comparing keeps a clock that was set back, or two workers whose clocks differ, from hiding an end.
-    """
     sent = received = started = math.inf
     last_received = last_started = last_retried = -1.0
     receipts = starts = retried = cancelled = ends = failures = refusals = retries = 0
     end: Mark | None = None
     failure: Mark | None = None
     latest: Mark | None = None
+    verdict: Mark | None = None
+
+
+def derive(marks: list[Mark]) -> Derived:
+    """The row of a task with these marks (at least one).
+
+    The state: an end (succeeded, failed, revoked, rejected) stands, unless a later receipt or start
+    has no end of its own (a redelivered message runs again). Without an end a task is Started while
+    it has more starts than retries or its last start is later than its last retry. Counting besides
+    comparing keeps a clock that was set back, or two workers whose clocks differ, from hiding an end.
+    What reconciliation found counts while the events give no end, and none of them came after it.
+    """
+    tally = _tallied(marks)
+    end, latest = tally.end, tally.latest
+    state, ended = _standing(tally)
+    over = state in _FINAL_CODES
+    runtime = -1.0
+    if over and end is not None and end[0] == SUCCEEDED and end[4] is not None:
+        runtime = end[4]
+    elif ended and tally.last_started > 0.0 and (end is None or not over or end[0] != REVOKED):
+        runtime = _lapse(tally.last_started, ended)
+    sent = tally.sent if tally.sent != math.inf else 0.0
+    received = tally.received if tally.received != math.inf else 0.0
+    started = tally.started if tally.started != math.inf else 0.0
+    failure = None if over and end is not None and end[0] == SUCCEEDED else tally.failure
+    row = Derived(
+        state,
+        latest[2] if latest is not None else "",
+        latest[3] if latest is not None else 0,
+        sent,
+        received,
+        started,
+        ended,
+        _lapse(sent or received, started) if started else -1.0,
+        runtime,
+        max(tally.retried, tally.retries),
+        failure[4] if failure is not None else None,
+    )
+    if over and end is not None and end[0] == REVOKED:
+        row.reason = _how_revoked(end)
+    if tally.verdict is not None and not over and _holds(tally.verdict, marks):
+        _judge(row, tally.verdict, tally.last_started)
+    return row
+
+
+def _tallied(marks: list[Mark]) -> _Tally:  # noqa: C901 - one pass, on the hot path of every event
+    tally = _Tally()
+    latest = None
     for mark in marks:
-        kind, when, *_ = mark
+        kind, when, _, _, first, _ = mark
         if kind == SENT:
-            retries = max(retries, mark[4])
-            if 0.0 < when < sent:
-                sent = when
+            if first > tally.retries:
+                tally.retries = first
+            if 0.0 < when < tally.sent:
+                tally.sent = when
+            continue
+        if kind == VERDICT:
+            if tally.verdict is None or _later(mark, tally.verdict):
+                tally.verdict = mark
             continue
         if latest is None or _later(mark, latest):
             latest = mark
         if kind == STARTED:
-            starts += 1
-            last_started = max(last_started, when)
-            if 0.0 < when < started:
-                started = when
+            tally.starts += 1
+            if when > tally.last_started:
+                tally.last_started = when
+            if 0.0 < when < tally.started:
+                tally.started = when
         elif kind == RECEIVED:
-            receipts += 1
-            retries = max(retries, mark[4])
-            last_received = max(last_received, when)
-            if 0.0 < when < received:
-                received = when
-        elif kind in (RETRIED, CANCELLED):
-            retried += kind == RETRIED
-            cancelled += kind == CANCELLED
-            last_retried = max(last_retried, when)
-            if kind == RETRIED and (failure is None or _later(mark, failure)):
-                failure = mark
+            tally.receipts += 1
+            if first > tally.retries:
+                tally.retries = first
+            if when > tally.last_received:
+                tally.last_received = when
+            if 0.0 < when < tally.received:
+                tally.received = when
+        elif kind in (SUCCEEDED, REVOKED):
+            tally.ends += 1
+            if tally.end is None or _later(mark, tally.end):
+                tally.end = mark
         else:
-            ends += 1
-            failures += kind == FAILED
-            refusals += kind == REJECTED and not mark[4]
-            if end is None or _later(mark, end):
-                end = mark
-            if kind == FAILED and (failure is None or _later(mark, failure)):
-                failure = mark
-    # Since 5.7 celery says both failed and rejected when a message is refused for good: one end.
-    tries_over = retried + cancelled + ends - min(failures, refusals)
-    ended = 0.0
-    if end is not None:
-        if starts > tries_over and last_started > end[1]:
-            state = _C_STARTED
-        elif receipts > tries_over and last_received > end[1]:
-            state = _C_RECEIVED
-        else:
-            state = _FINAL_CODE[end[0]]
-            ended = end[1]
-    elif retried + cancelled and starts <= tries_over and last_started <= last_retried:
-        state = _C_RETRYING
-        ended = max(last_retried, 0.0)
-    elif starts:
-        state = _C_STARTED
-    elif receipts:
-        state = _C_RECEIVED
+            _tally_failure(tally, mark)
+    tally.latest = latest
+    return tally
+
+
+def _tally_failure(tally: _Tally, mark: Mark) -> None:
+    kind, when, _, _, requeued, _ = mark
+    if kind in (RETRIED, CANCELLED):
+        tally.retried += kind == RETRIED
+        tally.cancelled += kind == CANCELLED
+        tally.last_retried = max(tally.last_retried, when)
     else:
-        state = _C_SENT
-    known_sent = 0.0 if sent == math.inf else sent
-    known_received = 0.0 if received == math.inf else received
-    known_started = 0.0 if started == math.inf else started
-    over = end is not None and state == _FINAL_CODE[end[0]]
-    runtime = -1.0
-    if over and end is not None and end[0] == SUCCEEDED and end[4] is not None:
-        runtime = end[4]
-    elif ended and last_started > 0.0 and (not over or (end is not None and end[0] != REVOKED)):
-        runtime = _lapse(last_started, ended)
-    shows_failure = failure is not None and not (over and end is not None and end[0] == SUCCEEDED)
-    return Derived(
-        state=state,
-        worker=latest[2] if latest is not None else "",
-        pid=latest[3] if latest is not None else 0,
-        sent=known_sent,
-        received=known_received,
-        started=known_started,
-        ended=ended,
-        waited=_lapse(known_sent or known_received, known_started),
-        runtime=runtime,
-        retries=max(retries, retried),
-        exception=failure[4] if shows_failure and failure is not None else None,
+        tally.ends += 1
+        tally.failures += kind == FAILED
+        tally.refusals += kind == REJECTED and not requeued
+        if tally.end is None or _later(mark, tally.end):
+            tally.end = mark
+    if kind in (RETRIED, FAILED) and (tally.failure is None or _later(mark, tally.failure)):
+        tally.failure = mark
+
+
+def _standing(tally: _Tally) -> tuple[int, float]:
+    """The state that the events give, and when it came to an end (0.0: it has not, or is not known)."""
+    # Since 5.7 celery says both failed and rejected when a message is refused for good: one end.
+    tries_over = (
+        tally.retried + tally.cancelled + tally.ends - min(tally.failures, tally.refusals)
+        if tally.failures or tally.refusals
+        else tally.retried + tally.cancelled + tally.ends
     )
+    end = tally.end
+    if end is not None:
+        if tally.starts > tries_over and tally.last_started > end[1]:
+            return _C_STARTED, 0.0
+        if tally.receipts > tries_over and tally.last_received > end[1]:
+            return _C_RECEIVED, 0.0
+        return _FINAL_CODE[end[0]], end[1]
+    if tries_over and tally.starts <= tries_over and tally.last_started <= tally.last_retried:
+        return _C_RETRYING, max(tally.last_retried, 0.0)
+    if tally.starts:
+        return _C_STARTED, 0.0
+    return (_C_RECEIVED if tally.receipts else _C_SENT), 0.0
+
+
+def _holds(verdict: Mark, marks: list[Mark]) -> bool:
+    """Whether nothing came after `verdict`: no later event, and where it says so no other event at all.
+
+    Clocks differ, so that an event that came later may say an earlier time.
+    """
+    events = [mark for mark in marks if mark[0] != VERDICT]
+    if verdict[4] == WITHDRAWN or (verdict[3] and len(events) > verdict[3]):
+        return False
+    return all(mark[1] <= verdict[1] for mark in events)
+
+
+def _judge(row: Derived, verdict: Mark, last_started: float) -> None:
+    """Put what reconciliation found into the row."""
+    _, _, host, _, row.state, (row.reason, row.ended, row.result, exception, _) = verdict
+    row.worker = host or row.worker
+    row.exception = exception or (None if row.state == _FINAL_CODE[SUCCEEDED] else row.exception)
+    row.runtime = _lapse(max(last_started, 0.0), row.ended)
+
+
+def _how_revoked(end: Mark) -> str:
+    if end[4] == "expired":
+        return "It expired before it was started."
+    if end[4] == "terminated":
+        by = f" by {'signal ' if end[5].isdigit() else ''}{end[5]}" if end[5] else ""
+        return f"It was terminated{by}."
+    return "It was revoked before it was started."
 
 
 def _lapse(start: float, end: float) -> float:
@@ -205,13 +310,22 @@ def _lapse(start: float, end: float) -> float:
     return 0.0 if lapse > -TOLERATED_SKEW_S else -1.0
 
 
-def last_traceback(marks: list[Mark]) -> str | None:
-    """The traceback of the newest failure or retry."""
-    failures = [mark for mark in marks if mark[0] in (FAILED, RETRIED)]
-    if not failures:
+def verdict_of(marks: list[Mark]) -> Mark | None:
+    """What reconciliation found, when it is what the row shows."""
+    tally = _tallied(marks)
+    if tally.verdict is None or _standing(tally)[0] in _FINAL_CODES or not _holds(tally.verdict, marks):
         return None
-    traceback: str | None = max(failures, key=order_of)[5]
-    return traceback
+    return tally.verdict
+
+
+def last_traceback(marks: list[Mark]) -> str | None:
+    """The traceback of the newest failure or retry, or the one that the result backend holds."""
+    verdict = verdict_of(marks)
+    told: str | None = None if verdict is None else verdict[5][4]
+    failures = [mark for mark in marks if mark[0] in (FAILED, RETRIED)]
+    if told is None and failures:
+        told = max(failures, key=order_of)[5]
+    return told
 
 
 _END_STATES = {
@@ -225,12 +339,12 @@ _END_STATES = {
 
 
 def attempts_of(marks: list[Mark]) -> tuple[Attempt, ...]:
-    """The tries of a task in the order of time."""
+    """The tries of a task in the order of time; the last as reconciliation found it, where it did."""
     tries: list[dict[str, Any]] = []
     receipt: Mark | None = None
     for mark in sorted(marks, key=order_of):
         kind, when, host, *_ = mark
-        if kind == SENT:
+        if kind in (SENT, VERDICT):
             continue
         if kind == RECEIVED:
             receipt = mark
@@ -238,12 +352,11 @@ def attempts_of(marks: list[Mark]) -> tuple[Attempt, ...]:
             tries.append(_a_try(mark, receipt))
             tries[-1]["started"] = instant(when)
             receipt = None
+        elif _is_said_twice(mark, tries, receipt):
+            tries[-1]["state"] = _END_STATES[kind]
         else:
             running = [one for one in tries if one["state"] is TaskState.STARTED]
             here = [one for one in running if one["worker"] == host]
-            if not running and tries and tries[-1]["worker"] == host and receipt is None:
-                tries[-1]["state"] = _END_STATES[kind]  # failed, and then its message was rejected
-                continue
             if not running:
                 tries.append(_a_try(mark, receipt))
                 receipt = None
@@ -255,7 +368,23 @@ def attempts_of(marks: list[Mark]) -> tuple[Attempt, ...]:
     if receipt is not None and not any(one["state"] is TaskState.STARTED for one in tries):
         tries.append(_a_try(receipt, receipt))
         tries[-1]["state"] = TaskState.RECEIVED
+    _judge_last(tries, verdict_of(marks))
     return tuple(Attempt(number=number, **one) for number, one in enumerate(tries, 1))
+
+
+def _is_said_twice(mark: Mark, tries: list[dict[str, Any]], receipt: Mark | None) -> bool:
+    """Whether the try that `mark` ends has ended already: it failed, and then its message was rejected."""
+    running = any(one["state"] is TaskState.STARTED for one in tries)
+    return not running and bool(tries) and tries[-1]["worker"] == mark[2] and receipt is None
+
+
+def _judge_last(tries: list[dict[str, Any]], verdict: Mark | None) -> None:
+    if verdict is None or not tries or tries[-1]["state"] not in (TaskState.STARTED, TaskState.RECEIVED):
+        return
+    _, ended, _, exception, traceback = verdict[5]
+    tries[-1]["state"] = STATE_CODES[verdict[4]]
+    tries[-1]["ended"] = instant(ended)
+    tries[-1]["exception"], tries[-1]["traceback"] = exception, traceback
 
 
 def _a_try(mark: Mark, receipt: Mark | None) -> dict[str, Any]:
