@@ -2,7 +2,8 @@
 
 Events carry Celery's text for people (celery/utils/saferepr.py). Read as Python it is often another value
 than the task had, without any error: cut strings still read, bytes come out as hex, a backslash eats what
-follows. So a text counts as exact only when nothing in it can be one of these and writing its value gives it again.
+follows. So a text counts as exact only when nothing in it can be one of these and writing its value gives it
+again.
 """
 
 from __future__ import annotations

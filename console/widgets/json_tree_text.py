@@ -20,7 +20,10 @@ MAX_OBJECT = 2_000
 
 _BLANK = re.compile(r"\s*")
 # Celery escapes only the quote (celery/utils/saferepr.py, `_format_chars`); the end is found the same way.
-_STRING = re.compile(r"([bB]|[rR]|[uU])?('(?:[^'\\]++|\\.)*+'|\"(?:[^\"\\]++|\\.)*+\")", re.DOTALL)
+# The bound is one of time: a text with more escapes is no value to us, and shown as it is.
+_STRING = re.compile(
+    r"([bB]|[rR]|[uU])?('(?:[^'\\]++|\\.){0,60000}+'|\"(?:[^\"\\]++|\\.){0,60000}+\")", re.DOTALL
+)
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?j?(?=[\s,:\])}]|$)")
 _WORD = re.compile(r"(?:None|True|False|null|true|false|NaN|nan|-?inf|-?Infinity)(?=[\s,:\])}]|$)")
 _SHORT_STRING = re.compile(r"'(?:[^'\\]|\\.){0,400}+'|\"(?:[^\"\\]|\\.){0,400}+\"", re.DOTALL)
@@ -247,6 +250,7 @@ class TextReader:
     def _end_early(self) -> None:
         self.over = True
         self.cut = not self.bounded
+        del self._open[MAX_DEPTH + 1 :]
         while self._open:
             self._attach(self._open[-1])
             self._open.pop().node.end = len(self.text)

@@ -77,6 +77,10 @@ class JsonView(QPlainTextEdit):
         """Show a text, laid out when it is JSON."""
         self._show(pretty_text(text))
 
+    def set_plain(self, text: str) -> None:
+        """Show a text as it is."""
+        self._show(text)
+
     def _show(self, text: str) -> None:
         if len(text) > _LONGEST:
             text = f"{text[:_LONGEST]}\n… {len(text) - _LONGEST:,} more characters"

@@ -38,8 +38,10 @@ QComboBox QAbstractItemView::item:selected { background: $selection; color: $tex
 QAbstractSpinBox { min-height: 26px; }
 QAbstractSpinBox QLineEdit { border: none; background: transparent; padding: 0 6px; }
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0; border: none; }
-QTableView { background: $surface; border: none; outline: none; selection-background-color: $selection; }
-QTableView[framed="true"] { border: 1px solid $border; border-radius: ${radius}px; }
+QTableView, QTreeView {
+  background: $surface; border: none; outline: none; selection-background-color: $selection;
+}
+QTableView[framed="true"], QTreeView[framed="true"] { border: 1px solid $border; border-radius: ${radius}px; }
 QTableView[log="true"] { background: $log; }
 QPlainTextEdit[code="true"] { background: $sunken; border-color: $border; }
 QHeaderView { background: $sunken; border: none; }
