@@ -11,6 +11,7 @@ import base64
 import json
 import logging
 import math
+import uuid
 from typing import Any
 
 import msgspec
@@ -224,6 +225,12 @@ def envelope(events: Any) -> bytes:
             "content-encoding": "utf-8",
             "content-type": JSON_CONTENT,
             "headers": {},
-            "properties": {"delivery_mode": 1, "body_encoding": "base64"},
+            "properties": {
+                "delivery_mode": 1,
+                "delivery_info": {"exchange": "celeryev", "routing_key": "task.multi"},
+                "priority": 0,
+                "body_encoding": "base64",
+                "delivery_tag": str(uuid.uuid4()),
+            },
         }
     ).encode()

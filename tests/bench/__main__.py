@@ -1,16 +1,17 @@
-"""`make bench [ARGS="first-paint stack collector pages"]`: figures, with the limits they are held to."""
+"""`make bench [ARGS="first-paint stack collector flower pages"]`: figures, and the limits they keep."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
-from tests.bench import collector_bench, collector_pages_bench, first_paint, stack
+from tests.bench import collector_bench, collector_pages_bench, first_paint, flower_bench, stack
 
 BENCHES: dict[str, Callable[[], object]] = {
     "first-paint": first_paint.main,
     "stack": stack.main,
     "collector": lambda: collector_bench.main([]),
+    "flower": lambda: flower_bench.main([]),
     "pages": lambda: collector_pages_bench.main([]),
 }
 

