@@ -198,7 +198,8 @@ class TextReader:
                 continue
             found = _OPAQUE.match(text, at)
             at = found.end() if found is not None else at + 1
-        self._leaf("object", at, text[self._at : at].rstrip())
+        written = text[self._at : at].rstrip()
+        self._leaf("object", self._at + len(written), written)
 
     def _may_be_key(self) -> bool:
         return bool(self._open) and self._open[-1].node.kind == "dict" and self._open[-1].key is None

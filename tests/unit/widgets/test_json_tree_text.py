@@ -60,7 +60,7 @@ def test_no_text_raises(text: str, flavour: Flavour) -> None:
 def test_no_text_of_marks_raises(text: str) -> None:
     root = read_text(text).root
     if root is not None:
-        assert value_text(root, text) in (text, text.strip(), root.text)
+        assert value_text(root, text) in (text.strip(), root.text)
 
 
 def test_arguments_as_celery_writes_them() -> None:
@@ -154,6 +154,15 @@ def test_paths_and_copies() -> None:
     ],
 )
 def test_hostile_texts_are_read_in_short_steps(text: str) -> None:
+    # Of processor time, and the best of three, so that a busy machine does not fail it.
+    slowest_s, whole_s = min(steps_of(text) for _ in range(3))
+
+    assert slowest_s < 0.02
+    assert whole_s < 3.0
+
+
+def steps_of(text: str) -> tuple[float, float]:
+    """How long the slowest step and all of them take."""
     reader = TextReader(text)
     steps_s = []
     over = False
@@ -161,6 +170,4 @@ def test_hostile_texts_are_read_in_short_steps(text: str) -> None:
         began_s = time.thread_time()
         over = reader.step()
         steps_s.append(time.thread_time() - began_s)
-    # Of processor time, so that a busy machine does not fail it; 20 ms are promised, one step takes 1.
-    assert sorted(steps_s)[len(steps_s) * 99 // 100] < 0.02
-    assert sum(steps_s) < 3.0
+    return max(steps_s), sum(steps_s)
