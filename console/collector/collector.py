@@ -37,6 +37,7 @@ from console.collector.history_lock import HistoryLock
 from console.collector.report import Reporter, Tell
 from console.core.errors import ConsoleError
 from console.history.model import CollectorState, CollectorSummary, TaskState
+from console.history.schema import Sign
 from console.history.writer import HistoryWriter
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Collector:
         history_file: Path,
         tell: Tell,
         line: EventLine | None = None,
-        open_history: Callable[[Path], HistoryWriter] = HistoryWriter,
+        open_history: Callable[[Path, Sign], HistoryWriter] = HistoryWriter,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._history_file = history_file
@@ -114,7 +115,9 @@ class Collector:
         lock = self._wait_for_turn()
         try:
             store = (
-                None if lock is None else self._persistently(partial(self._open_history, self._history_file))
+                None
+                if lock is None
+                else self._persistently(partial(self._open_history, self._history_file, self._sign))
             )
             if store is not None:
                 self._write(store)
@@ -143,6 +146,11 @@ class Collector:
         finally:
             follower.close()
         return None
+
+    def _sign(self) -> bool:
+        """A sign of life while the history is made ready, which can take minutes; False ends that."""
+        self._report()
+        return not self._stopping.is_set()
 
     def _begin_turn(self) -> None:
         self._lag_s = self._followed.lag_s
@@ -174,10 +182,7 @@ class Collector:
     def _begin(self, store: HistoryWriter) -> bool:
         self._change = store.change()
         self._fold = Fold(
-            store.load,
-            next_rowid=store.next_rowid(),
-            counts=store.counts(),
-            words=store.words(),
+            store,
             workers=[
                 worker
                 for worker in store.workers()

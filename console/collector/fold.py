@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from console.collector.events import Event
 from console.history.buckets import bucket_of
+from console.history.errors import fingerprint
 from console.history.ids import StoredId, pack_id, pack_optional, unpack_id, unpack_optional
 from console.history.marks import (
     CANCELLED,
@@ -28,24 +29,27 @@ from console.history.marks import (
     STARTED,
     STATE_CODES,
     SUCCEEDED,
+    VERDICT,
     Mark,
     decode_marks,
     derive,
     encode_marks,
     newest,
     sane_instant,
+    with_verdict,
 )
 from console.history.model import Measure, TaskState, WorkerSeen
-from console.history.writer import Batch, MinuteKey
+from console.history.schema import WordKind
+from console.history.words import WordNumbers, WordStore
+from console.history.writer import Batch, Figure
 
-Load = Callable[[Sequence[StoredId]], list[tuple[Any, ...]]]
+MinuteKey = tuple[int, str, int, int]  # minute of the epoch, task name, measure, bucket (-1: none)
 
 KEPT_TASKS = 40_000
 DROPPED_TASKS = 10_000
 MAX_TEXT = 16_384
 MAX_TRACEBACK = 65_536
 MAX_WORD = 512
-MAX_WORDS = 50_000
 MAX_HOSTNAME = 255
 MAX_WORKERS = 2000
 FUTURE_S = 3600.0
@@ -73,24 +77,39 @@ _MEASURES = {
     REJECTED: Measure.OTHER,
 }
 _NO_KEY: tuple[Any, ...] = ()
+_NOTHING: tuple[str | None, ...] = (None,) * 4
+
+
+class FoldStore(WordStore, Protocol):
+    """What a fold asks of the history. All raise `ConsoleError`."""
+
+    def load(self, ids: Sequence[StoredId]) -> list[tuple[Any, ...]]:
+        """The stored tasks among `ids`, as tuples in the order of `LOADED_COLUMNS`."""
+
+    def next_rowid(self) -> int: ...
+
+    def counts(self) -> dict[TaskState, int]: ...
 
 
 class _Task:
     """One task as it is folded: its marks, and three groups of texts each taken whole from one event.
 
     A group belongs to the event with the greatest key among those that carry it, ties decided by the
-    texts themselves; the keys can be computed again from the marks.
+    texts themselves; the keys can be computed again from the marks. `stored` are the texts that the
+    history has indexed of it: args, kwargs, result, exception.
     """
 
     __slots__ = (
-        "id", "identity", "identity_key", "marks", "result", "result_key", "route", "route_key",
-        "rowid", "state",
+        "derived", "id", "identity", "identity_key", "marks", "result", "result_key", "route", "route_key",
+        "rowid", "state", "stored",
     )  # fmt: skip
 
     def __init__(self, task_id: str) -> None:
         self.id = task_id
         self.rowid = 0
         self.state = -1
+        self.stored: tuple[str | None, ...] = _NOTHING
+        self.derived: tuple[str | None, ...] = _NOTHING
         self.marks: list[Mark] = []
         self.identity: tuple[str | None, ...] = (None,) * 7  # name args kwargs root parent eta expires
         self.identity_key = _NO_KEY
@@ -101,30 +120,22 @@ class _Task:
 
 
 class Fold:
-    """Rows out of events. `load` reads stored tasks by id; `counts` are all tasks by state now.
+    """Rows out of events, for the history `store`; `workers` are those known from before.
 
-    `skipped` counts events that name no task and no worker that there can be.
+    `counts` are all tasks by state. `skipped` counts events that name no task and no worker that there
+    can be.
     """
 
-    def __init__(
-        self,
-        load: Load,
-        *,
-        next_rowid: int,
-        counts: dict[TaskState, int],
-        words: set[tuple[str, str]],
-        workers: Sequence[WorkerSeen] = (),
-    ) -> None:
-        self._load = load
-        self._next_rowid = next_rowid
-        self.counts = dict(counts)
+    def __init__(self, store: FoldStore, *, workers: Sequence[WorkerSeen] = ()) -> None:
+        self._store = store
+        self._next_rowid = store.next_rowid()
+        self.counts = store.counts()
         self.workers = {worker.hostname: worker for worker in workers}
         self.newest_timestamp: float | None = None
         self.skipped = 0
         self._tasks: dict[str, _Task] = {}
         self._dirty: dict[str, _Task] = {}
-        self._words = set(words)
-        self._new_words: set[tuple[str, str]] = set()
+        self._words = WordNumbers(store)
         self._minutes: defaultdict[MinuteKey, int] = defaultdict(int)
         self._dirty_workers: set[str] = set()
         self._inserted: set[str] = set()
@@ -144,7 +155,13 @@ class Fold:
 
         Raises `ConsoleError` when a stored task cannot be read; then nothing of `events` is folded.
         """
-        self._fetch(events)
+        self._fetch(
+            {
+                event.uuid
+                for event in events
+                if event.uuid and event.type in _KINDS and len(event.uuid) <= MAX_WORD
+            }
+        )
         for event in events:
             stamp = event.timestamp
             if stamp is not None and stamp < received_at + FUTURE_S:
@@ -157,53 +174,54 @@ class Fold:
             else:
                 self.skipped += 1
 
+    def verdict(self, task_id: str, mark: Mark) -> bool:
+        """Fold what was found out about a task; False when the history does not have it.
+
+        Raises `ConsoleError` when the stored task cannot be read.
+        """
+        self._fetch({task_id})
+        task = self._tasks.get(task_id)
+        if task is None:
+            return False
+        if mark not in task.marks:
+            self._dirty[task_id] = task
+            task.marks = with_verdict(task.marks, mark)
+        return True
+
     def batch(self, *, change: int, alive: float) -> Batch:
-        """What is to be stored now. Call `stored()` after it was, or this again when it could not be."""
+        """What is to be stored now. Call `stored()` after it was, or this again when it could not be.
+
+        Raises `ConsoleError` when the numbers of words cannot be read; then call it again, too.
+        """
         batch = Batch(change=change, alive=alive)
         for task in self._dirty.values():
-            before = task.state
-            values = self._row(task, change)
-            if task.state != before:
-                if before >= 0:
-                    self.counts[STATE_CODES[before]] -= 1
-                self.counts[STATE_CODES[task.state]] += 1
-            if task.rowid and task.id not in self._inserted:
-                batch.updates.append((*values[2:], task.rowid))
-            else:
-                self._inserted.add(task.id)
-                if not task.rowid:
-                    task.rowid = self._next_rowid
-                    self._next_rowid += 1
-                batch.inserts.append((task.rowid, *values[1:]))
+            self._add(batch, task, change)
         batch.counts = dict(self.counts)
-        batch.minutes = dict(self._minutes)
-        batch.words = tuple(self._new_words)
+        batch.figures = self._figures()
         batch.workers = [self.workers[hostname] for hostname in self._dirty_workers]
+        batch.words = self._words.rows()
         return batch
 
     def stored(self) -> None:
         """The last batch is in the history."""
+        for task in self._dirty.values():
+            task.stored = task.derived
         self._dirty.clear()
         self._inserted.clear()
         self._minutes.clear()
-        self._new_words.clear()
+        self._words.stored()
         self._dirty_workers.clear()
         if len(self._tasks) > KEPT_TASKS:
             for task_id in list(self._tasks)[:DROPPED_TASKS]:
                 del self._tasks[task_id]
 
-    def _fetch(self, events: Sequence[Event]) -> None:
-        tasks = self._tasks
-        missing = {
-            event.uuid
-            for event in events
-            if event.uuid and event.uuid not in tasks and event.type in _KINDS and len(event.uuid) <= MAX_WORD
-        }
-        if not missing:
-            return
-        for row in self._load([pack_id(task_id) for task_id in missing]):
-            task = _restored(row)
-            tasks[task.id] = task
+    def _fetch(self, ids: set[str]) -> None:
+        """Take back those of `ids` that are stored and not in memory."""
+        missing = ids - self._tasks.keys()
+        if missing:
+            for row in self._store.load([pack_id(task_id) for task_id in missing]):
+                task = _restored(row)
+                self._tasks[task.id] = task
 
     def _mark(self, kind: int, event: Event, received_at: float) -> None:
         task_id = event.uuid or ""
@@ -308,26 +326,52 @@ class Fold:
             self._minutes[(minute, name, int(Measure.OTHER), -1)] -= 1
         return False
 
-    def _row(self, task: _Task, change: int) -> tuple[Any, ...]:
+    def _add(self, batch: Batch, task: _Task, change: int) -> None:
+        """The row and the texts of `task`, and what is searched where that changed."""
         row = derive(task.marks)
-        task.state = row.state
         name, args, kwargs, root, parent, eta, expires = task.identity
         queue, exchange, routing_key, client = task.route
-        self._learn("task", name)
-        self._learn("worker", row.worker)
-        self._learn("queue", queue)
-        return (
-            task.rowid, pack_id(task.id), name or "", row.state, row.worker, queue or "", row.at, row.sent,
-            row.received, row.started, row.ended, row.waited, row.runtime, row.retries, change, row.pid,
-            args, kwargs, task.result, row.exception,
-            pack_optional(root), pack_optional(parent), eta, expires,
-            routing_key, exchange, client, encode_marks(task.marks),
+        number = self._words.number
+        error = number(WordKind.ERROR, fingerprint(row.exception)[:MAX_WORD]) if row.exception else 0
+        values = (
+            row.state, number(WordKind.NAME, name), number(WordKind.WORKER, row.worker),
+            number(WordKind.QUEUE, queue), row.at, row.sent, row.received, row.started, row.ended, row.waited,
+            row.runtime, row.retries, change, error,
         )  # fmt: skip
+        if task.state != row.state:
+            if task.state >= 0:
+                self.counts[STATE_CODES[task.state]] -= 1
+            self.counts[STATE_CODES[row.state]] += 1
+            task.state = row.state
+        if task.rowid and task.id not in self._inserted:
+            batch.updates.append((*values, task.rowid))
+        else:
+            self._inserted.add(task.id)
+            if not task.rowid:
+                task.rowid = self._next_rowid
+                self._next_rowid += 1
+            batch.inserts.append((task.rowid, pack_id(task.id), *values))
+        result = task.result if row.result is None else row.result
+        batch.texts.append(
+            (
+                task.rowid, row.pid, args, kwargs, result, row.exception, pack_optional(root),
+                pack_optional(parent), eta, expires, routing_key, exchange, client,
+                row.reason, encode_marks(task.marks),
+            )
+        )  # fmt: skip
+        task.derived = (args, kwargs, result, row.exception)
+        _index(batch, task)
 
-    def _learn(self, kind: str, word: str | None) -> None:
-        if word and (kind, word) not in self._words and len(self._words) < MAX_WORDS:
-            self._words.add((kind, word))
-            self._new_words.add((kind, word))
+    def _figures(self) -> list[Figure]:
+        """The counters of this batch by minute and hour, over all and by task name."""
+        figures: defaultdict[tuple[int, int, int, int, int, int], int] = defaultdict(int)
+        for (minute, name, measure, bucket), count in self._minutes.items():
+            word = self._words.number(WordKind.NAME, name)
+            for span, slot in ((60, minute), (3600, minute // 60)):
+                figures[(span, slot, 0, 0, measure, bucket)] += count
+                if word:
+                    figures[(span, slot, 1, word, measure, bucket)] += count
+        return [(*key, count) for key, count in figures.items()]
 
     def _heartbeat(self, event: Event, received_at: float) -> None:
         hostname = event.hostname or ""
@@ -346,23 +390,47 @@ class Fold:
             load=tuple(value for value in event.loadavg or () if math.isfinite(value))[:3],
             pid=_integer(event.pid),
             software=software or (before.software if before is not None else ""),
+            clock_offset_s=(
+                received_at - sane_instant(event.timestamp)
+                if event.timestamp is not None and sane_instant(event.timestamp)
+                else before.clock_offset_s
+                if before is not None
+                else None
+            ),
         )
         if len(self.workers) > MAX_WORKERS:
             del self.workers[min(self.workers, key=lambda name: self.workers[name].last_heartbeat)]
             self._dirty_workers &= self.workers.keys()
         self._dirty_workers.add(hostname)
-        self._learn("worker", hostname)
+        self._words.number(WordKind.WORKER, hostname)
+
+
+def _index(batch: Batch, task: _Task) -> None:
+    """What the search has to forget and to learn of `task`; a pair without any text is not indexed."""
+    if task.derived == task.stored:
+        return
+    rowid, before, now = task.rowid, task.stored, task.derived
+    if before[:2] != now[:2]:
+        if before[0] is not None or before[1] is not None:
+            batch.forget_call.append((rowid, before[0], before[1]))
+        if now[0] is not None or now[1] is not None:
+            batch.call.append((rowid, now[0], now[1]))
+    if before[2:] != now[2:]:
+        if before[2] is not None or before[3] is not None:
+            batch.forget_outcome.append((rowid, before[2], before[3]))
+        if now[2] is not None or now[3] is not None:
+            batch.outcome.append((rowid, now[2], now[3]))
 
 
 def _restored(row: tuple[Any, ...]) -> _Task:
     """A task as it was when its row was stored."""
     (
-        rowid, stored_id, name, state, _worker, queue, _at, _sent, _received, _started, _ended, _waited,
-        _runtime, _retries, _change, _pid, args, kwargs, result, _exception, root_id, parent_id, eta, expires,
-        routing_key, exchange, client, blob,
+        rowid, stored_id, state, name, queue, args, kwargs, result, exception, root_id, parent_id, eta,
+        expires, routing_key, exchange, client, blob,
     ) = row  # fmt: skip
     task = _Task(unpack_id(stored_id))
     task.rowid, task.state, task.marks = rowid, state, decode_marks(blob)
+    task.stored = task.derived = (args, kwargs, result, exception)
     for kind, when, _host, _process, first, second in task.marks:
         if kind in (SENT, RECEIVED):
             task.identity_key = max(task.identity_key, (second, first, kind, when))
@@ -373,7 +441,8 @@ def _restored(row: tuple[Any, ...]) -> _Task:
     relatives = unpack_optional(root_id), unpack_optional(parent_id)
     task.identity = (name or None, args, kwargs, *relatives, eta, expires)
     task.route = (queue or None, exchange, routing_key, client)
-    task.result = result
+    judged = not task.result_key and any(mark[0] == VERDICT for mark in task.marks)
+    task.result = None if judged else result  # the verdict tells it again, as long as it holds
     return task
 
 

@@ -7,16 +7,13 @@ statement that takes too long is ended.
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from console.core.errors import Cause, ConsoleError
 from console.history.buckets import percentiles
+from console.history.history_file import HistoryFile
 from console.history.ids import pack_id, unpack_id, unpack_optional
 from console.history.marks import (
     CODE_OF,
@@ -42,7 +39,7 @@ from console.history.model import (
     WorkerSeen,
 )
 from console.history.query import Cursor, TaskQuery
-from console.history.schema import TASK_COLUMNS, history_error, open_for_reading
+from console.history.schema import ROW_COLUMNS, TEXT_COLUMNS, WordKind
 from console.history.statements import (
     COLUMNS,
     Condition,
@@ -52,34 +49,17 @@ from console.history.statements import (
 )
 from console.history.writer import WORKER_COLUMNS, gap_from, worker_from
 
-STATEMENT_LIMIT_S = 3.0
+OWN_COLUMNS = ", ".join(f"tasks.{column}" for column in ROW_COLUMNS)
 COUNTED_AT_MOST = 20_000
 FEW = 10_000
 NEW_AT_MOST = 1000
 FAMILY_AT_MOST = 300
 FAILURES_GROUPED = 5000
-STEPS_BETWEEN_CHECKS = 20_000
 MINUTE_S = 60
 
 
-class HistoryReader:
-    """The history at `path`, read-only.
-
-    Every method raises `ConsoleError`: `Cause.NOT_FOUND` while there is no history, `Cause.TIMEOUT`
-    when a statement took more than 3 s. The file is opened at the first use and again after a failure.
-    """
-
-    def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
-        self.path = path
-        self._now = now
-        self._connection: sqlite3.Connection | None = None
-        self._deadline_s = 0.0
-
-    def close(self) -> None:
-        """Close the file; another call opens it again."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+class HistoryReader(HistoryFile):
+    """The history as the pages and the commands read it."""
 
     def page(self, query: TaskQuery, after: Cursor | None = None, limit: int = 200) -> list[TaskRow]:
         """At most `limit` rows of `query`, those after `after` (`query.cursor(last_row)`)."""
@@ -87,7 +67,7 @@ class HistoryReader:
         if where.nothing:
             return []
         statement = page_statement(query, where, after, limit, few_states=self._few(where))
-        return [task_row(row) for row in self._all(*statement)]
+        return [self._row(row) for row in self._all(*statement)]
 
     def newer(self, query: TaskQuery, top: TaskRow) -> int:
         """How many rows of `query` stand before `top`, up to 1,000."""
@@ -101,7 +81,7 @@ class HistoryReader:
             f"SELECT {COLUMNS} FROM tasks WHERE id IN ({marks}) AND change > ?",  # noqa: S608
             [*(pack_id(task_id) for task_id in ids), change],
         )
-        return [task_row(row) for row in rows]
+        return [self._row(row) for row in rows]
 
     def change(self) -> int:
         """The number of the last stored batch."""
@@ -131,19 +111,22 @@ class HistoryReader:
             return Counts(dict.fromkeys(TaskState, 0))
         found = dict(self._all(*count_statement(where, COUNTED_AT_MOST)))
         by_state = {state: found.get(CODE_OF[state], 0) for state in STATE_CODES}
-        complete = sum(by_state.values()) < COUNTED_AT_MOST and not query.searches_text
+        complete = sum(by_state.values()) < COUNTED_AT_MOST
         return Counts(by_state, complete)
 
     def detail(self, task_id: str) -> TaskDetail | None:
         """Everything known of one task; None when the history does not have it."""
-        columns = ", ".join(TASK_COLUMNS)
-        rows = self._all(f"SELECT {columns} FROM tasks WHERE id = ?", [pack_id(task_id)])  # noqa: S608
+        columns = ", ".join((*(f"tasks.{column}" for column in ROW_COLUMNS), *TEXT_COLUMNS[1:]))
+        rows = self._all(
+            f"SELECT {columns} FROM tasks JOIN texts USING (rowid) WHERE id = ?",  # noqa: S608
+            [pack_id(task_id)],
+        )
         if not rows:
             return None
-        values = dict(zip(TASK_COLUMNS, rows[0], strict=True))
+        values = dict(zip((*ROW_COLUMNS, *TEXT_COLUMNS[1:]), rows[0], strict=True))
         marks = decode_marks(values["marks"])
         return TaskDetail(
-            row=task_row(rows[0][:15]),
+            row=self._row(rows[0][: len(ROW_COLUMNS)]),
             args=values["args"],
             kwargs=values["kwargs"],
             result=values["result"],
@@ -158,20 +141,25 @@ class HistoryReader:
             pid=values["pid"] or None,
             client=values["client"],
             attempts=attempts_of(marks),
+            reason=values["reason"],
         )
 
     def family(self, task_id: str) -> list[Relative]:
         """The tasks with the same root, parents before children, at most 300."""
-        own = self._all("SELECT root_id FROM tasks WHERE id = ?", [pack_id(task_id)])
+        own = self._all(
+            "SELECT root_id FROM texts WHERE rowid = (SELECT rowid FROM tasks WHERE id = ?)",
+            [pack_id(task_id)],
+        )
         if not own:
             return []
         root = own[0][0] if own[0][0] is not None else pack_id(task_id)
         rows = self._all(
-            f"SELECT {COLUMNS}, parent_id FROM tasks WHERE id = ?1 OR root_id = ?1 "  # noqa: S608
-            f"ORDER BY at, rowid LIMIT {FAMILY_AT_MOST}",
+            f"SELECT {OWN_COLUMNS}, parent_id FROM tasks JOIN texts USING (rowid) WHERE tasks.rowid IN "  # noqa: S608
+            "(SELECT rowid FROM tasks WHERE id = ?1 UNION SELECT rowid FROM texts WHERE root_id = ?1) "
+            f"ORDER BY at, tasks.rowid LIMIT {FAMILY_AT_MOST}",
             [root],
         )
-        return _in_family_order([(task_row(row[:-1]), unpack_optional(row[-1])) for row in rows])
+        return _in_family_order([(self._row(row[:-1]), unpack_optional(row[-1])) for row in rows])
 
     def same_error(self, name: str, exception: str, *, since_s: float = 86_400.0) -> ErrorGroup | None:
         """The failures of task `name` with the exception class of `exception` in the last `since_s`."""
@@ -185,14 +173,15 @@ class HistoryReader:
         The newest 5,000 failures are looked at.
         """
         rows = self._all(
-            "SELECT name, exception, at, id FROM tasks WHERE state = ? AND at >= ? "  # noqa: S608
+            "SELECT (SELECT word FROM words WHERE id = name), exception, at, id "  # noqa: S608
+            "FROM tasks JOIN texts USING (rowid) WHERE state = ? AND at >= ? "
             f"ORDER BY at DESC LIMIT {FAILURES_GROUPED}",
             [CODE_OF[TaskState.FAILED], self._now() - since_s],
         )
         groups: dict[tuple[str, str], list[tuple[str, str, float, Any]]] = defaultdict(list)
         for row in rows:
             if name is None or row[0] == name:
-                groups[(row[0], error_class(row[1] or ""))].append(row)
+                groups[(row[0] or "", error_class(row[1] or ""))].append(row)
         found = [
             ErrorGroup(
                 name=task,
@@ -212,13 +201,14 @@ class HistoryReader:
         now = self._now()
         last = int(now // MINUTE_S)
         first = int((now - since_s) // MINUTE_S) + 1
-        named = "" if name is None else " AND name = ?"
+        word = 0 if name is None else self._number(WordKind.NAME, name)
+        kind = 0 if name is None else 1
         rows = self._all(
-            "SELECT minute, measure, bucket, sum(n) FROM minutes WHERE minute BETWEEN ? AND ?"  # noqa: S608
-            f"{named} GROUP BY minute, measure, bucket",
-            [first, last, *([] if name is None else [name])],
+            "SELECT slot, measure, bucket, n FROM figures "
+            "WHERE span = 60 AND slot BETWEEN ? AND ? AND kind = ? AND word = ?",
+            [first, last, kind, word],
         )
-        known = self._all("SELECT min(minute) FROM minutes")[0][0]
+        known = self._all("SELECT min(slot) FROM figures WHERE span = 60")[0][0]
         plain: defaultdict[int, dict[int, int]] = defaultdict(dict)
         spread: defaultdict[tuple[int, int], dict[int, int]] = defaultdict(dict)
         for minute, measure, bucket, count in rows:
@@ -251,8 +241,8 @@ class HistoryReader:
     def name_stats(self, *, since_s: float) -> list[NameStat]:
         """Each task name with its ends and runtimes over the last `since_s`."""
         rows = self._all(
-            "SELECT name, measure, bucket, sum(n) FROM minutes WHERE minute >= ? "
-            "GROUP BY name, measure, bucket",
+            "SELECT words.word, measure, bucket, sum(n) FROM figures JOIN words ON words.id = figures.word "
+            "WHERE span = 60 AND slot >= ? AND figures.kind = 1 GROUP BY words.word, measure, bucket",
             [int((self._now() - since_s) // MINUTE_S) + 1],
         )
         plain: defaultdict[str, dict[int, int]] = defaultdict(dict)
@@ -299,11 +289,75 @@ class HistoryReader:
 
     def names(self) -> Names:
         """The distinct task names, workers and queues."""
-        return Names(*(tuple(self._words(kind)) for kind in ("task", "worker", "queue")))
+        kinds = (WordKind.NAME, WordKind.WORKER, WordKind.QUEUE)
+        return Names(*(tuple(word for _, word in self._words(kind)) for kind in kinds))
+
+    def failed_by_worker(self) -> dict[str, int]:
+        """All failed tasks that the history holds, by worker."""
+        rows = self._all(
+            "SELECT worker, count(*) FROM tasks INDEXED BY tasks_at WHERE state = ? AND worker > 0 "
+            "GROUP BY worker",
+            [CODE_OF[TaskState.FAILED]],
+        )
+        return {self._word(worker) or "": count for worker, count in rows}
+
+    def heard_from(self, workers: Sequence[str], since: datetime) -> frozenset[str]:
+        """Which of `workers` have sent a task event since `since`."""
+        statement = "SELECT 1 FROM tasks WHERE worker = ? AND at >= ? LIMIT 1"
+        numbers = {worker: self._number(WordKind.WORKER, worker) for worker in workers}
+        return frozenset(
+            worker
+            for worker, number in numbers.items()
+            if number and self._all(statement, [number, since.timestamp()])
+        )
+
+    def last_row(self) -> int:
+        """The number of the row that was stored last; 0 when there is none."""
+        highest: int | None = self._all("SELECT max(rowid) FROM tasks")[0][0]
+        return highest or 0
+
+    def sent_by_queue(self, after_row: int, last_row: int) -> dict[str, int]:
+        """Tasks with a sent event among the rows after `after_row` up to `last_row`, by queue."""
+        rows = self._all(
+            "SELECT queue, count(*) FROM tasks WHERE rowid > ? AND rowid <= ? AND queue > 0 AND sent > 0 "
+            "GROUP BY queue",
+            [after_row, last_row],
+        )
+        return {self._word(queue) or "": count for queue, count in rows}
+
+    def known_queues(self, queues: Sequence[str]) -> frozenset[str]:
+        """Those of `queues` to which a task in the history was sent."""
+        statement = "SELECT 1 FROM tasks WHERE queue = ? LIMIT 1"
+        numbers = {queue: self._number(WordKind.QUEUE, queue) for queue in queues}
+        return frozenset(
+            queue for queue, number in numbers.items() if number and self._all(statement, [number])
+        )
+
+    def sent_at(self, ids: Sequence[str]) -> dict[str, datetime]:
+        """When the tasks of `ids` (at most some hundred) were sent, for those known."""
+        marks = ", ".join("?" * len(ids))
+        rows = self._all(
+            f"SELECT id, sent FROM tasks WHERE id IN ({marks}) AND sent > 0",  # noqa: S608
+            [pack_id(task_id) for task_id in ids],
+        )
+        return {unpack_id(stored): datetime.fromtimestamp(sent, UTC) for stored, sent in rows}
+
+    def waiting_since(self, queue: str, ready: int, *, looked_at: int) -> datetime | None:
+        """When the `ready`-th last task that was sent to `queue` and that no worker received was sent.
+
+        The newest `looked_at` tasks of the queue are looked at; None when fewer wait there.
+        """
+        rows = self._all(
+            "SELECT sent FROM (SELECT sent, received FROM tasks WHERE queue = ? ORDER BY at DESC LIMIT ?) "
+            "WHERE sent > 0 AND received = 0 ORDER BY sent DESC LIMIT 1 OFFSET ?",
+            [self._number(WordKind.QUEUE, queue), looked_at, ready - 1],
+        )
+        return datetime.fromtimestamp(rows[0][0], UTC) if rows else None
 
     def _condition(self, query: TaskQuery, *, states: bool = True) -> Condition:
-        highest = self._all("SELECT max(rowid) FROM tasks")[0][0] or 0
-        return condition(query, words=self._words, now=self._now(), highest_rowid=highest, states=states)
+        return condition(
+            query, words=self._words, now=self._now(), highest_rowid=self.last_row(), states=states
+        )
 
     def _few(self, where: Condition) -> bool:
         wanted = where.branches.get("state")
@@ -312,57 +366,28 @@ class HistoryReader:
         totals = self.totals()
         return sum(totals[STATE_CODES[code]] for code in wanted) <= FEW
 
-    def _words(self, kind: str) -> list[str]:
-        return [row[0] for row in self._all("SELECT word FROM words WHERE kind = ? ORDER BY word", [kind])]
-
-    def _all(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        connection = self._opened()
-        self._deadline_s = time.monotonic() + STATEMENT_LIMIT_S
-        try:
-            return connection.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
-                raise ConsoleError(
-                    "The search took too long",
-                    detail=f"It was ended after {STATEMENT_LIMIT_S:.0f} s.",
-                    remedy="Narrow it down, for example with since:1h.",
-                    cause=Cause.TIMEOUT,
-                ) from error
-            self.close()
-            raise history_error(error, self.path) from error
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = open_for_reading(self.path)
-            self._connection.set_progress_handler(self._is_late, STEPS_BETWEEN_CHECKS)
-        return self._connection
-
-    def _is_late(self) -> int:
-        return int(time.monotonic() > self._deadline_s)
-
-
-def task_row(row: tuple[Any, ...]) -> TaskRow:
-    """A tuple of `ROW_COLUMNS` as what a list shows."""
-    (
-        rowid, stored_id, name, state, worker, queue, _at, sent, received, started, ended, waited, runtime,
-        retries, change,
-    ) = row  # fmt: skip
-    return TaskRow(
-        rowid=rowid,
-        id=unpack_id(stored_id),
-        name=name or None,
-        state=STATE_CODES[state],
-        worker=worker or None,
-        queue=queue or None,
-        sent=instant(sent),
-        received=instant(received),
-        started=instant(started),
-        ended=instant(ended),
-        waited_s=waited if waited >= 0.0 else None,
-        runtime_s=runtime if runtime >= 0.0 else None,
-        retries=retries,
-        change=change,
-    )
+    def _row(self, row: tuple[Any, ...]) -> TaskRow:
+        """A tuple of `ROW_COLUMNS` as what a list shows."""
+        (
+            rowid, stored_id, state, name, worker, queue, _at, sent, received, started, ended, waited,
+            runtime, retries, change, _error,
+        ) = row  # fmt: skip
+        return TaskRow(
+            rowid=rowid,
+            id=unpack_id(stored_id),
+            name=self._word(name),
+            state=STATE_CODES[state],
+            worker=self._word(worker),
+            queue=self._word(queue),
+            sent=instant(sent),
+            received=instant(received),
+            started=instant(started),
+            ended=instant(ended),
+            waited_s=waited if waited >= 0.0 else None,
+            runtime_s=runtime if runtime >= 0.0 else None,
+            retries=retries,
+            change=change,
+        )
 
 
 def error_class(exception: str) -> str:

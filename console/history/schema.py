@@ -1,94 +1,63 @@
 """The history database: its tables, its versions, and how it is opened for writing and for reading.
 
 One file per connection (SQLite, WAL). The collector is the only writer; the window reads.
-Every column that can be sorted by is NOT NULL with a value that means unknown ('' for text, 0.0 for
+Every column that can be sorted by is NOT NULL with a value that means unknown (0 for words, 0.0 for
 instants, -1.0 for durations): so a page is always `(column, rowid) < (?, ?)` on an index.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
+from collections.abc import Callable
+from enum import IntEnum
 from pathlib import Path
 
 from console.core.errors import Cause, ConsoleError
+from console.history.errors import fingerprint
+from console.history.migrations import MIGRATIONS
+
+log = logging.getLogger(__name__)
 
 # Short: the collector tries again by itself and must give a sign of life every 2 s.
 BUSY_TIMEOUT_S = 1.0
 
-MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE tasks (
-        rowid INTEGER PRIMARY KEY,
-        id NOT NULL,
-        name TEXT NOT NULL, state INTEGER NOT NULL, worker TEXT NOT NULL, queue TEXT NOT NULL,
-        at REAL NOT NULL, sent REAL NOT NULL, received REAL NOT NULL, started REAL NOT NULL,
-        ended REAL NOT NULL, waited REAL NOT NULL, runtime REAL NOT NULL, retries INTEGER NOT NULL,
-        change INTEGER NOT NULL, pid INTEGER NOT NULL,
-        args TEXT, kwargs TEXT, result TEXT, exception TEXT,
-        root_id, parent_id, eta TEXT, expires TEXT, routing_key TEXT, exchange TEXT, client TEXT,
-        marks BLOB NOT NULL
-    );
-    CREATE UNIQUE INDEX tasks_id ON tasks (id);
-    CREATE INDEX tasks_at ON tasks (at);
-    CREATE INDEX tasks_state_at ON tasks (state, at);
-    CREATE INDEX tasks_name_at ON tasks (name, at);
-    CREATE INDEX tasks_worker_at ON tasks (worker, at);
-    CREATE INDEX tasks_queue_at ON tasks (queue, at);
-    CREATE INDEX tasks_runtime ON tasks (runtime);
-    CREATE INDEX tasks_waited ON tasks (waited);
-    CREATE INDEX tasks_retries ON tasks (retries);
-    CREATE INDEX tasks_root ON tasks (root_id) WHERE root_id IS NOT NULL;
-    CREATE INDEX tasks_parent ON tasks (parent_id) WHERE parent_id IS NOT NULL;
-
-    -- How many tasks are in each state: kept as it goes, because GROUP BY of a million rows takes seconds.
-    CREATE TABLE counts (state INTEGER PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
-
-    -- Per minute and task name: events by kind (bucket -1), runtimes and waits by logarithmic bucket.
-    CREATE TABLE minutes (
-        minute INTEGER NOT NULL, name TEXT NOT NULL, measure INTEGER NOT NULL, bucket INTEGER NOT NULL,
-        n INTEGER NOT NULL,
-        PRIMARY KEY (minute, name, measure, bucket)
-    ) WITHOUT ROWID;
-
-    CREATE TABLE words (kind TEXT NOT NULL, word TEXT NOT NULL, PRIMARY KEY (kind, word)) WITHOUT ROWID;
-
-    CREATE TABLE workers (
-        hostname TEXT PRIMARY KEY, online INTEGER NOT NULL, last_heartbeat REAL NOT NULL,
-        interval_s REAL NOT NULL, active INTEGER, processed INTEGER, load TEXT NOT NULL,
-        pid INTEGER, software TEXT NOT NULL
-    ) WITHOUT ROWID;
-
-    CREATE TABLE gaps (
-        number INTEGER PRIMARY KEY, start REAL NOT NULL, end REAL, reason TEXT NOT NULL, lost INTEGER
-    );
-
-    -- change: number of the last batch; alive: instant of the last sign of life; clean: ended on purpose.
-    CREATE TABLE run (one INTEGER PRIMARY KEY CHECK (one = 1), change INTEGER NOT NULL, alive REAL NOT NULL,
-        clean INTEGER NOT NULL);
-    INSERT INTO run VALUES (1, 0, 0.0, 1);
-    """,
-    """
-    -- For collectors that read along: events and messages that were none, of all runs, and the last lag.
-    ALTER TABLE run ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE run ADD COLUMN malformed INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE run ADD COLUMN lag REAL;
-    """,
-)
 VERSION = len(MIGRATIONS)
+CACHE_KIB = 16_384
+WAL_KEPT_BYTES = 33_554_432
+STEPS_BETWEEN_SIGNS = 100_000
+INCREMENTAL = 2
 
-TASK_COLUMNS = (
-    "rowid", "id", "name", "state", "worker", "queue", "at", "sent", "received", "started", "ended",
-    "waited", "runtime", "retries", "change", "pid", "args", "kwargs", "result", "exception", "root_id",
-    "parent_id", "eta", "expires", "routing_key", "exchange", "client", "marks",
+ROW_COLUMNS = (
+    "rowid", "id", "state", "name", "worker", "queue", "at", "sent", "received", "started", "ended",
+    "waited", "runtime", "retries", "change", "error",
 )  # fmt: skip
-ROW_COLUMNS = TASK_COLUMNS[:15]
+TEXT_COLUMNS = (
+    "rowid", "pid", "args", "kwargs", "result", "exception", "root_id", "parent_id", "eta", "expires",
+    "routing_key", "exchange", "client", "reason", "marks",
+)  # fmt: skip
 
 
-def open_for_writing(path: Path) -> sqlite3.Connection:
+class WordKind(IntEnum):
+    """What a row of `words` is."""
+
+    NAME = 0
+    WORKER = 1
+    QUEUE = 2
+    ERROR = 3
+
+
+Sign = Callable[[], bool]
+"""Called again and again during something long; it goes on as long as the answer is true."""
+
+
+def open_for_writing(path: Path, sign: Sign = lambda: True) -> sqlite3.Connection:
     """The database at `path`, made or migrated to `VERSION`; autocommit, so that transactions are explicit.
 
-    Raises `ConsoleError` when it cannot be opened, is damaged or was written by a newer program.
+    A migration of a large history takes minutes; `sign` is called meanwhile and can end it, and then nothing
+    of it is kept. Raises `ConsoleError` when the file cannot be opened, is damaged or was written by a newer
+    program, and when `sign` ended it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -97,12 +66,16 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise history_error(error, path) from error
     try:
+        connection.set_progress_handler(lambda: int(not sign()), STEPS_BETWEEN_SIGNS)
+        connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")  # before anything writes the first page
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         _migrate(connection, path)
+        _make_shrinkable(connection, path)
+        connection.set_progress_handler(None, 0)
     except sqlite3.Error as error:
         connection.close()
         raise history_error(error, path) from error
@@ -145,6 +118,9 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection) == VERSION:
+        return
+    connection.create_function("fingerprint", 1, lambda text: text and fingerprint(text), deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _version(connection)
@@ -159,6 +135,17 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _make_shrinkable(connection: sqlite3.Connection, path: Path) -> None:
+    """Files of version 2 and before cannot give space back; a rewrite of the file changes that."""
+    if connection.execute("PRAGMA auto_vacuum").fetchone()[0] == INCREMENTAL:
+        return
+    try:
+        connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+        connection.execute("VACUUM")
+    except sqlite3.Error as error:  # no room for a second copy, for example: it works as it is
+        log.warning("%s cannot be rewritten so that it can shrink: %s", path.name, error)
 
 
 def _statements(script: str) -> list[str]:

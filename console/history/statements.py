@@ -14,8 +14,9 @@ from typing import Any
 from console.history.ids import pack_id, prefix_range
 from console.history.marks import CODE_OF
 from console.history.model import TaskState
-from console.history.query import Cursor, Field, Sort, TaskQuery, Term
-from console.history.schema import ROW_COLUMNS
+from console.history.query import Cursor, Sort, TaskQuery
+from console.history.query_terms import And, Field, IdTerm, NameTerm, Node, Not, StateTerm, TextTerm
+from console.history.schema import ROW_COLUMNS, WordKind
 
 NEWEST_SEARCHED = 50_000
 MAX_BRANCHES = 24
@@ -34,12 +35,44 @@ SORT_COLUMNS: dict[Sort, str] = {
 }
 SECOND_BY_INSTANT = frozenset({"state", "name", "worker", "queue"})
 _WORD_FIELDS = {
-    Field.NAME: ("task", "name"),
-    Field.WORKER: ("worker", "worker"),
-    Field.QUEUE: ("queue", "queue"),
+    Field.NAME: (WordKind.NAME, "name"),
+    Field.WORKER: (WordKind.WORKER, "worker"),
+    Field.QUEUE: (WordKind.QUEUE, "queue"),
 }
-_TEXT_COLUMNS = ("name", "args", "kwargs", "result", "exception")
-Words = Callable[[str], Sequence[str]]
+_TEXT_COLUMNS = ("args", "kwargs", "result", "exception")
+Words = Callable[[WordKind], Sequence[tuple[int, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    field: Field | None
+    value: str
+    negated: bool = False
+
+
+def _terms(expr: Node | None) -> list[Term]:
+    """The simple terms of a query that are joined by and; until the planner takes whole trees."""
+    found: list[Term] = []
+    for part in expr.parts if isinstance(expr, And) else (() if expr is None else (expr,)):
+        negated = isinstance(part, Not)
+        one = part.part if isinstance(part, Not) else part
+        if isinstance(one, NameTerm):
+            found += [Term(one.field, value, negated) for value in one.values]
+        elif isinstance(one, IdTerm):
+            found += [Term(Field.ID, value, negated) for value in one.prefixes]
+        elif isinstance(one, TextTerm):
+            found.append(Term(None, one.words, negated))
+    return found
+
+
+def _not_states(expr: Node | None) -> set[TaskState]:
+    parts = expr.parts if isinstance(expr, And) else (() if expr is None else (expr,))
+    return {
+        state
+        for part in parts
+        if isinstance(part, Not) and isinstance(part.part, StateTerm)
+        for state in part.part.states
+    }
 
 
 @dataclass(slots=True)
@@ -61,8 +94,9 @@ def condition(
 ) -> Condition:
     """What `query` asks for; `states=False` leaves the states out (for the counts on the chips)."""
     where = Condition()
+    terms = _terms(query.expr)
     if states:
-        wanted = (query.states or frozenset(TaskState)) - query.not_states
+        wanted = (query.states or frozenset(TaskState)) - _not_states(query.expr)
         if not wanted:
             where.nothing = True
         elif len(wanted) < len(TaskState):
@@ -70,11 +104,11 @@ def condition(
     if query.since_s is not None:
         where.add("at >= ?", now - query.since_s)
     for name, (kind, column) in _WORD_FIELDS.items():
-        _words(where, column, [term for term in query.terms if term.field is name], words(kind))
-    _ids(where, [term for term in query.terms if term.field is Field.ID])
-    texts = [term for term in query.terms if term.field is None]
+        _words(where, column, [term for term in terms if term.field is name], words(kind))
+    _ids(where, [term for term in terms if term.field is Field.ID])
+    texts = [term for term in terms if term.field is None]
     for term in texts:
-        _text(where, term)
+        _text(where, term, words(WordKind.NAME))
     if texts and not all(_is_whole_id(term) for term in texts):
         where.add("rowid > ?", highest_rowid - NEWEST_SEARCHED)
     return where
@@ -91,6 +125,8 @@ def page_statement(
     direction, compare = ("DESC", "<") if query.descending else ("ASC", ">")
     # The indexes on words and states go on by instant, so that is the second criterion there.
     second = column in SECOND_BY_INSTANT
+    if column in ("name", "worker", "queue"):
+        column = f"ifnull((SELECT word FROM words WHERE words.id = tasks.{column}), '')"  # noqa: S608
     key = (column, "at", "rowid") if second else (column, "rowid")
     keys: list[Any] = []
     if after is not None:
@@ -143,19 +179,23 @@ def _rest(where: Condition, leader: str | None, *, led_by_state: bool = False) -
     return " AND ".join(parts), values
 
 
-def _words(where: Condition, column: str, terms: list[Term], known: Sequence[str]) -> None:
+def _words(where: Condition, column: str, terms: list[Term], known: Sequence[tuple[int, str]]) -> None:
     wanted = [term.value for term in terms if not term.negated]
     unwanted = [term.value for term in terms if term.negated]
     if not wanted and not unwanted:
         return
     if wanted:
-        found = [word for word in known if any(matches(word, value) for value in wanted)]
-        found = [word for word in found if not any(matches(word, value) for value in unwanted)]
+        found = [
+            number
+            for number, word in known
+            if any(matches(word, value) for value in wanted)
+            and not any(matches(word, value) for value in unwanted)
+        ]
         if not found:
             where.nothing = True
         where.branches[column] = found
         return
-    excluded = [word for word in known if any(matches(word, value) for value in unwanted)]
+    excluded = [number for number, word in known if any(matches(word, value) for value in unwanted)]
     if excluded:
         where.add(f"+{column} NOT IN ({', '.join('?' * len(excluded))})", *excluded)
 
@@ -193,13 +233,18 @@ def _is_whole_id(term: Term) -> bool:
     return not term.negated and isinstance(pack_id(term.value.lower()), bytes)
 
 
-def _text(where: Condition, term: Term) -> None:
+def _text(where: Condition, term: Term, names: Sequence[tuple[int, str]]) -> None:
     if _is_whole_id(term):
         where.add("id = ?", pack_id(term.value.lower()))
         return
     escaped = term.value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    parts = [f"ifnull({column}, '') LIKE ? ESCAPE '\\'" for column in _TEXT_COLUMNS]
+    likes = " OR ".join(f"ifnull(texts.{column}, '') LIKE ? ESCAPE '\\'" for column in _TEXT_COLUMNS)
+    parts = [f"EXISTS (SELECT 1 FROM texts WHERE texts.rowid = tasks.rowid AND ({likes}))"]  # noqa: S608
     values: list[Any] = [f"%{escaped}%"] * len(_TEXT_COLUMNS)
+    named = [number for number, name in names if term.value.lower() in name.lower()]
+    if named:
+        parts.append(f"+name IN ({', '.join('?' * len(named))})")
+        values += named
     parts.append("(typeof(id) = 'text' AND id LIKE ? ESCAPE '\\')")
     values.append(f"%{escaped}%")
     digits = term.value.lower().replace("-", "")

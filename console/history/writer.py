@@ -1,7 +1,7 @@
 """The one writer of the history: batches of rows go in as one transaction each.
 
-Either all of a batch is in the file or nothing of it, counters included; so a collector that is
-killed at any moment leaves rows and counts that agree.
+Either all of a batch is in the file or nothing of it, counters, figures and full text included; so a
+collector that is killed at any moment leaves rows, counts and a search that agree.
 """
 
 from __future__ import annotations
@@ -13,19 +13,43 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from console.history.ids import StoredId
-from console.history.marks import CODE_OF, STATE_CODES
-from console.history.model import Gap, TaskState, WorkerSeen
-from console.history.schema import TASK_COLUMNS, history_error, open_for_writing
+from console.history.ids import StoredId, unpack_id
+from console.history.marks import CODE_OF, STATE_CODES, instant
+from console.history.model import Gap, TaskState, Unfinished, WorkerSeen
+from console.history.schema import (
+    ROW_COLUMNS,
+    TEXT_COLUMNS,
+    Sign,
+    WordKind,
+    history_error,
+    open_for_writing,
+)
 
-MinuteKey = tuple[int, str, int, int]  # minute of the epoch, task name, measure, bucket (-1: none)
+Text = tuple[int, str | None, str | None]  # rowid, and the two texts of a full-text table
+Figure = tuple[int, int, int, int, int, int, int]  # span, slot, kind, word, measure, bucket, n
 IDS_PER_SELECT = 500
 
-_COLUMNS = ", ".join(TASK_COLUMNS)
-_INSERT = f"INSERT INTO tasks ({_COLUMNS}) VALUES ({', '.join('?' * len(TASK_COLUMNS))})"  # noqa: S608
+_INSERT = f"INSERT INTO tasks ({', '.join(ROW_COLUMNS)}) VALUES ({', '.join('?' * len(ROW_COLUMNS))})"  # noqa: S608
 _UPDATE = (
-    f"UPDATE tasks SET {', '.join(f'{column} = ?' for column in TASK_COLUMNS[2:])} "  # noqa: S608
+    f"UPDATE tasks SET {', '.join(f'{column} = ?' for column in ROW_COLUMNS[2:])} "  # noqa: S608
     "WHERE rowid = ?"
+)
+_TEXTS = (
+    f"INSERT OR REPLACE INTO texts ({', '.join(TEXT_COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(TEXT_COLUMNS))})"
+)
+LOADED_COLUMNS = (
+    "rowid", "id", "state", "name", "queue", "args", "kwargs", "result", "exception", "root_id", "parent_id",
+    "eta", "expires", "routing_key", "exchange", "client", "marks",
+)  # fmt: skip
+_LOAD = (
+    "SELECT tasks.rowid, tasks.id, tasks.state, (SELECT word FROM words WHERE id = tasks.name), "  # noqa: S608
+    "(SELECT word FROM words WHERE id = tasks.queue), "
+    f"{', '.join(LOADED_COLUMNS[5:])} FROM tasks JOIN texts USING (rowid) WHERE tasks.id IN "
+)
+_FIGURE = (
+    "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (span, slot, kind, word, measure, bucket) DO UPDATE SET n = n + excluded.n"
 )
 
 
@@ -33,17 +57,26 @@ _UPDATE = (
 class Batch:
     """What one transaction stores.
 
-    `inserts` are tuples in the order of `TASK_COLUMNS`, `updates` the same without id and with the
-    rowid last. `minutes`, `events` and `malformed` are increments, `counts` absolute numbers.
+    `inserts` are tuples in the order of `ROW_COLUMNS`, `updates` the same without rowid and id and with the
+    rowid last; `texts` are tuples in the order of `TEXT_COLUMNS` of rows that are new or changed. What is
+    searched: `forget_call` and `forget_outcome` say exactly what was indexed so far of rows whose texts
+    change, `call` (args, kwargs) and `outcome` (result, exception) what is indexed from now on.
+    `figures`, `events` and `malformed` are increments, `counts` absolute numbers; `words` are new ones:
+    number, kind, word.
     """
 
     change: int
     alive: float
     inserts: list[tuple[Any, ...]] = field(default_factory=list)
     updates: list[tuple[Any, ...]] = field(default_factory=list)
+    texts: list[tuple[Any, ...]] = field(default_factory=list)
+    forget_call: list[Text] = field(default_factory=list)
+    call: list[Text] = field(default_factory=list)
+    forget_outcome: list[Text] = field(default_factory=list)
+    outcome: list[Text] = field(default_factory=list)
     counts: Mapping[TaskState, int] = field(default_factory=dict)
-    minutes: Mapping[MinuteKey, int] = field(default_factory=dict)
-    words: Iterable[tuple[str, str]] = ()
+    figures: Iterable[Figure] = ()
+    words: Iterable[tuple[int, int, str]] = ()
     workers: Sequence[WorkerSeen] = ()
     events: int = 0
     malformed: int = 0
@@ -51,11 +84,14 @@ class Batch:
 
 
 class HistoryWriter:
-    """The history at `path`. Raises `ConsoleError` from every call; nothing of a failed batch is kept."""
+    """The history at `path`. Raises `ConsoleError` from every call; nothing of a failed batch is kept.
 
-    def __init__(self, path: Path) -> None:
+    `sign` as in `open_for_writing`.
+    """
+
+    def __init__(self, path: Path, sign: Sign = lambda: True) -> None:
         self.path = path
-        self._connection = open_for_writing(path)
+        self._connection = open_for_writing(path, sign)
 
     def close(self, *, alive: float | None = None) -> None:
         """Close the file. `alive` is the instant of an end that was wanted, while events were read."""
@@ -80,40 +116,60 @@ class HistoryWriter:
         rows = dict(self._all("SELECT state, n FROM counts"))
         return {state: rows.get(CODE_OF[state], 0) for state in STATE_CODES}
 
-    def words(self) -> set[tuple[str, str]]:
-        return set(self._all("SELECT kind, word FROM words"))
+    def next_word(self) -> int:
+        """The number of the next new word."""
+        highest: int | None = self._one("SELECT max(id) FROM words")
+        return (highest or 0) + 1
+
+    def word_id(self, kind: WordKind, word: str) -> int:
+        """The number of a word; 0 when the history does not have it."""
+        found = self._all("SELECT id FROM words WHERE kind = ? AND word = ?", (int(kind), word))
+        return found[0][0] if found else 0
 
     def workers(self) -> list[WorkerSeen]:
         """The workers as they were when the last run ended."""
         return [worker_from(row) for row in self._all(f"SELECT {WORKER_COLUMNS} FROM workers")]  # noqa: S608
 
     def load(self, ids: Sequence[StoredId]) -> list[tuple[Any, ...]]:
-        """The stored tasks among `ids`, as tuples in the order of `TASK_COLUMNS`."""
+        """The stored tasks among `ids`, as tuples in the order of `LOADED_COLUMNS`."""
         found: list[tuple[Any, ...]] = []
         for start in range(0, len(ids), IDS_PER_SELECT):
             some = ids[start : start + IDS_PER_SELECT]
-            marks = ", ".join("?" * len(some))
-            found += self._all(f"SELECT {_COLUMNS} FROM tasks WHERE id IN ({marks})", some)  # noqa: S608
+            found += self._all(f"{_LOAD}({', '.join('?' * len(some))})", some)
         return found
+
+    def unfinished(
+        self, states: Iterable[TaskState], older_than: datetime, limit: int = 1000
+    ) -> list[Unfinished]:
+        """Tasks in one of `states` whose place in a list is before `older_than`, the oldest first."""
+        found: list[tuple[Any, ...]] = []
+        for state in states:
+            found += self._all(
+                "SELECT id, state, (SELECT word FROM words WHERE id = tasks.name), "
+                "(SELECT word FROM words WHERE id = tasks.worker), "
+                "(SELECT word FROM words WHERE id = tasks.queue), at, sent, received, started, retries, pid, "
+                "eta, expires FROM tasks JOIN texts USING (rowid) "
+                "WHERE state = ? AND at < ? ORDER BY at LIMIT ?",
+                (CODE_OF[state], older_than.timestamp(), limit),
+            )
+        return [_unfinished(row) for row in sorted(found, key=lambda row: float(row[5]))[:limit]]
 
     def commit(self, batch: Batch) -> None:
         """Store `batch` as one transaction."""
 
         def write(connection: sqlite3.Connection) -> None:
+            connection.executemany("INSERT INTO words VALUES (?, ?, ?)", batch.words)
             connection.executemany(_INSERT, batch.inserts)
             connection.executemany(_UPDATE, batch.updates)
-            connection.executemany(
-                "INSERT INTO minutes VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (minute, name, measure, bucket) DO UPDATE SET n = n + excluded.n",
-                [(*key, count) for key, count in batch.minutes.items()],
-            )
+            connection.executemany(_TEXTS, batch.texts)
+            _index(connection, batch)
+            connection.executemany(_FIGURE, batch.figures)
             connection.executemany(
                 "INSERT INTO counts VALUES (?, ?) ON CONFLICT (state) DO UPDATE SET n = excluded.n",
                 [(CODE_OF[state], count) for state, count in batch.counts.items()],
             )
-            connection.executemany("INSERT OR IGNORE INTO words VALUES (?, ?)", batch.words)
             connection.executemany(
-                "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO workers ({WORKER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 [_worker_values(worker) for worker in batch.workers],
             )
             connection.execute(
@@ -149,11 +205,12 @@ class HistoryWriter:
             )
         )
 
-    def close_gap(self, end: datetime) -> None:
-        """Events are read again."""
+    def close_gap(self, end: datetime, *, lost: int | None = None) -> None:
+        """Events are read again. `lost` is how many were missed, as far as that is known now."""
         self._transaction(
             lambda connection: connection.execute(
-                "UPDATE gaps SET end = max(start, ?) WHERE end IS NULL", (end.timestamp(),)
+                "UPDATE gaps SET end = max(start, ?), lost = ifnull(?, lost) WHERE end IS NULL",
+                (end.timestamp(), lost),
             )
         )
 
@@ -187,12 +244,43 @@ class HistoryWriter:
         return self._all(statement)[0][0]
 
 
-WORKER_COLUMNS = "hostname, online, last_heartbeat, interval_s, active, processed, load, pid, software"
+def _index(connection: sqlite3.Connection, batch: Batch) -> None:
+    """What is searched: first what no longer holds, word for word as it was indexed, then the new texts."""
+    forget = "INSERT INTO {0} ({0}, rowid, {1}) VALUES ('delete', ?, ?, ?)"
+    add = "INSERT INTO {0} (rowid, {1}) VALUES (?, ?, ?)"
+    connection.executemany(forget.format("call", "args, kwargs"), batch.forget_call)
+    connection.executemany(add.format("call", "args, kwargs"), batch.call)
+    connection.executemany(forget.format("outcome", "result, exception"), batch.forget_outcome)
+    connection.executemany(add.format("outcome", "result, exception"), batch.outcome)
+
+
+def _unfinished(row: tuple[Any, ...]) -> Unfinished:
+    stored_id, state, name, worker, queue, at, sent, received, started, retries, pid, eta, expires = row
+    return Unfinished(
+        id=unpack_id(stored_id),
+        state=STATE_CODES[state],
+        name=name,
+        worker=worker,
+        queue=queue,
+        at=datetime.fromtimestamp(at, UTC),
+        sent=instant(sent),
+        received=instant(received),
+        started=instant(started),
+        retries=retries,
+        pid=pid or None,
+        eta=eta,
+        expires=expires,
+    )
+
+
+WORKER_COLUMNS = (
+    "hostname, online, last_heartbeat, interval_s, active, processed, load, pid, software, clock_offset"
+)
 
 
 def worker_from(row: tuple[Any, ...]) -> WorkerSeen:
     """A row of `WORKER_COLUMNS` as a worker."""
-    hostname, online, last, interval_s, active, processed, load, pid, software = row
+    hostname, online, last, interval_s, active, processed, load, pid, software, clock_offset_s = row
     return WorkerSeen(
         hostname=hostname,
         online=bool(online),
@@ -203,6 +291,7 @@ def worker_from(row: tuple[Any, ...]) -> WorkerSeen:
         load=tuple(float(part) for part in load.split()),
         pid=pid,
         software=software,
+        clock_offset_s=clock_offset_s,
     )
 
 
@@ -217,6 +306,7 @@ def _worker_values(worker: WorkerSeen) -> tuple[Any, ...]:
         " ".join(f"{value:g}" for value in worker.load),
         worker.pid,
         worker.software,
+        worker.clock_offset_s,
     )
 
 

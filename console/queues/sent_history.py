@@ -7,16 +7,13 @@ producers and workers may be wrong by hours.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from console.history.ids import pack_id, unpack_id
-from console.history.schema import history_error, open_for_reading
+from console.history.reader import HistoryReader
 
 MOST_ROWS = 50_000
 MOST_IDS = 400
@@ -69,64 +66,33 @@ class SqliteSentHistory:
         self._path = path
 
     def newly_sent(self, after_row: int | None, queues: Sequence[str]) -> NewlySent:
-        with self._reading() as connection:
-            last_row: int = connection.execute("SELECT max(rowid) FROM tasks").fetchone()[0] or 0
+        with HistoryReader(self._path) as history:
+            last_row = history.last_row()
             counted = (
-                []
+                {}
                 if after_row is None
-                else connection.execute(
-                    "SELECT queue, count(*) FROM tasks WHERE rowid > ? AND rowid > ? AND rowid <= ?"
-                    " AND queue != '' AND sent > 0 GROUP BY queue",
-                    (after_row, last_row - MOST_ROWS, last_row),
-                ).fetchall()
+                else history.sent_by_queue(max(after_row, last_row - MOST_ROWS), last_row)
             )
-            known = [
-                queue
-                for queue in queues
-                if connection.execute("SELECT 1 FROM tasks WHERE queue = ? LIMIT 1", (queue,)).fetchone()
-            ]
-        return NewlySent(last_row, dict(counted), frozenset(known))
+            return NewlySent(last_row, counted, history.known_queues(queues))
 
     def sent_at(self, ids: Sequence[str]) -> Mapping[str, datetime]:
-        asked = [pack_id(task_id) for task_id in ids[:MOST_IDS]]
-        if not asked:
+        if not ids:
             return {}
-        marks = ", ".join("?" * len(asked))
-        with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT id, sent FROM tasks WHERE id IN ({marks}) AND sent > 0",  # noqa: S608 - only marks
-                asked,
-            ).fetchall()
-        return {unpack_id(stored): datetime.fromtimestamp(sent, UTC) for stored, sent in rows}
+        with HistoryReader(self._path) as history:
+            return history.sent_at(ids[:MOST_IDS])
 
     def queue_names(self) -> frozenset[str]:
-        with self._reading() as connection:
-            rows = connection.execute("SELECT word FROM words WHERE kind = 'queue' LIMIT ?", (MOST_NAMES,))
-            return frozenset(word for (word,) in rows if word)
+        with HistoryReader(self._path) as history:
+            return frozenset(history.names().queues[:MOST_NAMES])
 
     def oldest_waiting(self, ready: Mapping[str, int]) -> Mapping[str, datetime]:
         found: dict[str, datetime] = {}
         asked = [(queue, count) for queue, count in ready.items() if 0 < count <= MOST_WAITING]
         if not asked:
             return found
-        with self._reading() as connection:
+        with HistoryReader(self._path) as history:
             for queue, count in asked[:MOST_QUEUES]:
-                row = connection.execute(
-                    "SELECT sent FROM"
-                    " (SELECT sent, received FROM tasks WHERE queue = ? ORDER BY at DESC LIMIT ?)"
-                    " WHERE sent > 0 AND received = 0 ORDER BY sent DESC LIMIT 1 OFFSET ?",
-                    (queue, 2 * MOST_WAITING, count - 1),
-                ).fetchone()
-                if row is not None:
-                    found[queue] = datetime.fromtimestamp(row[0], UTC)
+                since = history.waiting_since(queue, count, looked_at=2 * MOST_WAITING)
+                if since is not None:
+                    found[queue] = since
         return found
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        connection = open_for_reading(self._path)
-        try:
-            yield connection
-        except sqlite3.Error as error:
-            raise history_error(error, self._path) from error
-        finally:
-            connection.close()

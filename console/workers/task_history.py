@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from console.history.marks import CODE_OF
-from console.history.model import TaskState
-from console.history.schema import history_error, open_for_reading
+from console.history.reader import HistoryReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +34,5 @@ class SqliteWorkerHistory:
         self._path = path
 
     def seen(self, workers: Sequence[str], *, since: datetime) -> SeenInHistory:
-        connection = open_for_reading(self._path)
-        try:
-            failed = connection.execute(
-                "SELECT worker, count(*) FROM tasks WHERE state = ? AND worker != '' GROUP BY worker",
-                (CODE_OF[TaskState.FAILED],),
-            ).fetchall()
-            heard = [
-                worker
-                for worker in workers
-                if connection.execute(
-                    "SELECT 1 FROM tasks WHERE worker = ? AND at >= ? LIMIT 1", (worker, since.timestamp())
-                ).fetchone()
-            ]
-        except sqlite3.Error as error:
-            raise history_error(error, self._path) from error
-        finally:
-            connection.close()
-        return SeenInHistory(dict(failed), frozenset(heard))
+        with HistoryReader(self._path) as history:
+            return SeenInHistory(history.failed_by_worker(), history.heard_from(workers, since))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from console.history.buckets import bucket_of
 from console.history.model import Measure
+from console.history.schema import WordKind
 from console.history.writer import Batch, HistoryWriter
 from console.overview.gateway import HistoryOverview
 from console.overview.model import HistoryRead, Span, rates_of, slots_of
@@ -27,8 +29,20 @@ def write(path: Path, *, minutes: int, names: int) -> None:
             counts[minute, name, Measure.FAILED, PLAIN] = 1
             counts[minute, name, Measure.RUNTIME, bucket_of(0.5)] = 10
             counts[minute, name, Measure.WAIT, bucket_of(0.1)] = 10
+    words = {f"shop.tasks.task_{number}": number + 1 for number in range(names)}
+    figures: defaultdict[tuple[int, ...], int] = defaultdict(int)
+    for (minute, name, measure, bucket), count in counts.items():
+        figures[60, minute, 0, 0, measure, bucket] += count
+        figures[60, minute, 1, words[name], measure, bucket] += count
     writer = HistoryWriter(path)
-    writer.commit(Batch(change=1, alive=time.time(), minutes=counts))
+    writer.commit(
+        Batch(
+            change=1,
+            alive=time.time(),
+            words=[(number, WordKind.NAME, word) for word, number in words.items()],
+            figures=[(*key, count) for key, count in figures.items()],  # type: ignore[misc]
+        )
+    )
     writer.close()
 
 

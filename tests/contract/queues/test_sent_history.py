@@ -11,7 +11,7 @@ from console.core.errors import Cause, ConsoleError
 from console.history.ids import pack_id
 from console.history.marks import CODE_OF
 from console.history.model import TaskState
-from console.history.schema import TASK_COLUMNS, open_for_writing
+from console.history.schema import WordKind, open_for_writing
 from console.queues.sent_history import NewlySent, SentHistory, SqliteSentHistory
 from console.workers.task_history import SqliteWorkerHistory
 from tests.unit.queues.fakes import FakeHistory
@@ -30,16 +30,23 @@ class RealHistory:
     def add(
         self, queue: str, task_id: str, sent: datetime | None, *, worker: str = "", failed: bool = False
     ) -> None:
-        values: dict[str, object] = dict.fromkeys(TASK_COLUMNS, "")
-        values |= dict.fromkeys(("received", "started", "ended", "waited", "runtime"), 0.0)
-        values |= dict.fromkeys(("retries", "change", "pid"), 0)
-        del values["rowid"]
-        values |= {"id": pack_id(task_id), "queue": queue, "worker": worker, "marks": b""}
+        values: dict[str, object] = dict.fromkeys(("received", "started", "ended", "waited", "runtime"), 0.0)
+        values |= dict.fromkeys(("name", "retries", "change", "error"), 0)
+        values |= {"id": pack_id(task_id)}
+        values |= {"queue": self.word(WordKind.QUEUE, queue), "worker": self.word(WordKind.WORKER, worker)}
         values["state"] = CODE_OF[TaskState.FAILED if failed else TaskState.SENT]
         values["sent"] = sent.timestamp() if sent is not None else 0.0
         values["at"] = (sent or NOON).timestamp()
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         self.connection.execute(f"INSERT INTO tasks ({names}) VALUES ({marks})", tuple(values.values()))
+
+    def word(self, kind: WordKind, word: str) -> int:
+        if not word:
+            return 0
+        self.connection.execute("INSERT OR IGNORE INTO words (kind, word) VALUES (?, ?)", (kind, word))
+        found = self.connection.execute("SELECT id FROM words WHERE kind = ? AND word = ?", (kind, word))
+        number: int = found.fetchone()[0]
+        return number
 
 
 class World:
@@ -139,6 +146,6 @@ def test_the_names_of_all_queues_that_were_sent_to(tmp_path: Path) -> None:
     real = RealHistory(tmp_path / "h.sqlite3")
     history = SqliteSentHistory(real.path)
     assert history.queue_names() == frozenset()
-    words = [("queue", "mail"), ("queue", "reports"), ("task", "shop.add")]
-    real.connection.executemany("INSERT INTO words VALUES (?, ?)", words)
+    for kind, word in ((WordKind.QUEUE, "mail"), (WordKind.QUEUE, "reports"), (WordKind.NAME, "shop.add")):
+        real.word(kind, word)
     assert history.queue_names() == {"mail", "reports"}

@@ -147,7 +147,7 @@ class World:
         """Write events as the collector would."""
         if self.writer is None or self.fold is None:
             self.writer = HistoryWriter(self.path)
-            self.fold = Fold(self.writer.load, next_rowid=1, counts=self.writer.counts(), words=set())
+            self.fold = Fold(self.writer)
         self.change += 1
         self.fold.apply(events, received_at=time.time())
         self.writer.commit(self.fold.batch(change=self.change, alive=time.time()))

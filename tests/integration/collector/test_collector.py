@@ -155,7 +155,9 @@ async def test_killed_under_load_nothing_is_doubled_or_damaged(broker: ValkeySer
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         total, distinct = connection.execute("SELECT count(*), count(DISTINCT id) FROM tasks").fetchone()
         counted = connection.execute("SELECT sum(n) FROM counts").fetchone()[0]
-        ends = connection.execute("SELECT sum(n) FROM minutes WHERE measure = 2").fetchone()[0]
+        ends = connection.execute(
+            "SELECT sum(n) FROM figures WHERE span = 60 AND kind = 0 AND measure = 2"
+        ).fetchone()[0]
         succeeded = connection.execute("SELECT n FROM counts WHERE state = 3").fetchone()[0]
     connection.close()
     assert total == distinct == counted

@@ -96,7 +96,9 @@ async def test_killed_under_load_the_second_takes_over(broker: ValkeyServer, rig
     with sqlite3.connect(rig.history_file) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         total, distinct = connection.execute("SELECT count(*), count(DISTINCT id) FROM tasks").fetchone()
-        ends = connection.execute("SELECT sum(n) FROM minutes WHERE measure = 2").fetchone()[0]
+        ends = connection.execute(
+            "SELECT sum(n) FROM figures WHERE span = 60 AND kind = 0 AND measure = 2"
+        ).fetchone()[0]
     connection.close()
     assert total == distinct == ends == 401
 

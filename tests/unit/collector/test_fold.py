@@ -78,10 +78,7 @@ class Histories:
 
 
 def new_fold(writer: HistoryWriter) -> Fold:
-    return Fold(
-        writer.load, next_rowid=writer.next_rowid(), counts=writer.counts(), words=writer.words(),
-        workers=writer.workers(),
-    )  # fmt: skip
+    return Fold(writer, workers=writer.workers())
 
 
 def one_row(reader: HistoryReader) -> Any:
