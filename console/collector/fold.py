@@ -351,7 +351,7 @@ class Fold:
                 task.rowid = self._next_rowid
                 self._next_rowid += 1
             batch.inserts.append((task.rowid, pack_id(task.id), *values))
-        result = task.result if row.result is None else row.result
+        result = row.result if task.result is None else task.result
         batch.texts.append(
             (
                 task.rowid, row.pid, args, kwargs, result, row.exception, pack_optional(root),
