@@ -5,7 +5,7 @@ Revoking is only a word to the workers: it counts when they answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,6 +38,13 @@ class TaskControl(Protocol):
         """
         ...
 
+    def tell(self, task_ids: Sequence[str], *, signal: str | None, expected: int | None) -> list[Answer]:
+        """Revoke several at once; with `signal` (SIGTERM, SIGKILL, ...) the processes that run them get it.
+
+        Waits for answers as `revoke` does.
+        """
+        ...
+
     def send(self, task_id: str, request: SendRequest) -> None:
         """Publish a task under `task_id`."""
         ...
@@ -56,6 +63,18 @@ class CeleryTaskControl:
             self._address,
             "revoke",
             {"task_id": task_id, "terminate": terminate, "signal": "SIGTERM"},
+            timeout_s=ANSWER_S,
+            limit=expected,
+        )
+        return [answer for reply in replies for answer in _answers(reply)]
+
+    def tell(self, task_ids: Sequence[str], *, signal: str | None, expected: int | None) -> list[Answer]:
+        how = {} if signal is None else {"terminate": True, "signal": signal}
+        replies = ask_workers(
+            self._app(),
+            self._address,
+            "revoke",
+            {"task_id": list(task_ids), **how},
             timeout_s=ANSWER_S,
             limit=expected,
         )

@@ -1,0 +1,89 @@
+"""Terminating on real workers: a prefork one ends the task and says so, one with threads refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from console.broker.kombu_lines import close_celery_app, make_celery_app
+from console.broker.results import open_results
+from console.core.errors import Cause, ConsoleError
+from console.history.model import TaskRow, TaskState
+from console.tasks.gateway import Answer, CeleryTaskControl
+from console.tasks.operations import KillSignal, revoke_operation, terminate_operation
+from tests.contract.tasks.conftest import Shop
+
+STATES = {"REVOKED": TaskState.REVOKED, "STARTED": TaskState.STARTED, "SUCCESS": TaskState.SUCCEEDED}
+ENOUGH_S = 20.0
+
+
+class Real:
+    """Real workers; the place of the history is taken by the result backend."""
+
+    def __init__(self, shop: Shop, queue: str) -> None:
+        self.app = make_celery_app(shop.broker.address)
+        self.control = CeleryTaskControl(lambda: self.app, shop.broker.address)
+        self.results = open_results(shop.redis_results if queue == "redis" else shop.django_results)
+
+    def online(self) -> frozenset[str]:
+        return frozenset({"prefork@test", "threads@test", "packing@test"})
+
+    async def tell(self, task_ids: Sequence[str], signal: KillSignal | None) -> list[Answer]:
+        return await asyncio.to_thread(lambda: self.control.tell(task_ids, signal=signal, expected=3))
+
+    async def states(self, task_ids: Sequence[str]) -> Mapping[str, TaskState]:
+        found = await asyncio.to_thread(self.results.read, task_ids)
+        return {task_id: STATES[one.state] for task_id, one in found.items() if one.state in STATES}
+
+    async def until_started(self, task_id: str) -> None:
+        deadline = time.monotonic() + ENOUGH_S
+        while (await self.states([task_id])).get(task_id) is not TaskState.STARTED:
+            assert time.monotonic() < deadline, "it did not start"
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture(params=["redis", "django"])
+def real(request: pytest.FixtureRequest, shop: Shop) -> Iterator[tuple[Real, str]]:
+    made = Real(shop, request.param)
+    yield made, request.param
+    close_celery_app(made.app)
+
+
+def running(task_id: str) -> TaskRow:
+    return TaskRow(
+        rowid=1, id=task_id, name="shop.wait_for", state=TaskState.STARTED, worker=None, queue=None,
+        sent=None, received=None, started=None, ended=None, waited_s=None, runtime_s=None, retries=0, change=1,
+    )  # fmt: skip
+
+
+async def test_terminate(shop: Shop, real: tuple[Real, str], tmp_path: Path) -> None:
+    outside, queue = real
+    task_id = str(uuid.uuid4())
+    shop.send(task_id, "shop.wait_for", str(tmp_path / "end"), queue=queue)
+    await outside.until_started(task_id)
+    try:
+        operation = terminate_operation([running(task_id)], outside, KillSignal.KILL)
+        if queue == "redis":
+            assert await operation.run() == "Terminated on prefork@test; it is Revoked"
+        else:
+            with pytest.raises(ConsoleError, match="threads@test cannot terminate tasks") as raised:
+                await operation.run()
+            assert raised.value.cause is Cause.NOT_PERMITTED
+    finally:
+        (tmp_path / "end").touch()
+
+
+async def test_revoke_several(shop: Shop) -> None:
+    outside = Real(shop, "redis")
+    rows = [running(str(uuid.uuid4())) for _ in range(3)]
+    try:
+        said = await revoke_operation(rows, outside).run()
+    finally:
+        close_celery_app(outside.app)
+
+    assert said.startswith("Revoked: 3 workers will not run 3 tasks")
