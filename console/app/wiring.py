@@ -391,7 +391,7 @@ class Console:
         window = self.window
         window.add_page("stack", lambda: LocalStackPage(self.stack_view, navigate=window.navigate))
         window.add_page("overview", lambda: OverviewPage(self.overview_view, navigate=window.navigate))
-        window.add_page("workers", lambda: WorkersPage(self.workers_view))
+        window.add_page("workers", lambda: WorkersPage(self.workers_view, navigate=window.navigate))
         window.add_page("queues", lambda: QueuesPage(self.queues_view))
         window.add_page("tasks", lambda: TasksPage(self.tasks_view))
         window.add_page("schedules", lambda: SchedulesPage(self.schedules_view))

@@ -14,7 +14,6 @@ from console.core.errors import ConsoleError
 
 LATE_INTERVALS = 3.0
 OFFLINE_AFTER_S = 120.0
-FORGOTTEN_AFTER_S = 3600.0
 BEAT_PREFIX = "celerybeat@"
 """celery 5.7's beat answers a ping under this name; it is not a worker."""
 
@@ -65,24 +64,51 @@ class Replies:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """A registered task. `rate_limit` as the worker says it ("10/m"), "" for none; limits in seconds."""
+
+    name: str
+    rate_limit: str = ""
+    soft_s: float | None = None
+    hard_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Inspected:
-    """What a worker said of itself. None is "did not say"; `task_events` None is "cannot be told"."""
+    """What a worker said of itself. None is "did not say"; `task_events` None is "cannot be told".
+
+    `processes` are the PIDs of a prefork pool. `cpu_s` (user, system) and `memory_bytes` (the most it ever
+    had) are of the main process alone. `logical_clock` counts the messages of the cluster. `prefetch` is how
+    many messages it takes at once (0: no limit), `multiplier` how many for each place. `pool_restarts` is
+    whether its settings let the pool be restarted.
+    """
 
     pool: str | None = None
     concurrency: int | None = None
+    processes: tuple[int, ...] = ()
     autoscale: tuple[int, int] | None = None
     processed: int | None = None
     pid: int | None = None
     uptime_s: float | None = None
     prefetch: int | None = None
+    multiplier: int | None = None
+    cpu_s: tuple[float, float] | None = None
+    memory_bytes: int | None = None
+    logical_clock: int | None = None
+    broker: str = ""
+    pool_restarts: bool | None = None
     queues: tuple[str, ...] | None = None
     task_events: bool | None = None
-    registered: tuple[str, ...] | None = None
+    registered: tuple[TaskInfo, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One worker as the table shows it; None is unknown. `last_heartbeat` is when WE received it."""
+    """One worker as the table shows it; None is unknown. `last_heartbeat` is when WE received it.
+
+    `said` is all it said of itself, `said_at` when its statistics came. `clock_offset_s` is our clock minus
+    its clock.
+    """
 
     hostname: str
     state: WorkerState
@@ -98,6 +124,9 @@ class WorkerRow:
     autoscale: tuple[int, int] | None = None
     pid: int | None = None
     software: str = ""
+    said: Inspected = Inspected()
+    said_at: datetime | None = None
+    clock_offset_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +152,15 @@ class WorkersSnapshot:
             return None
         return sum(row.state is WorkerState.ONLINE for row in self.rows)
 
+    @property
+    def events_off(self) -> tuple[str, ...]:
+        """Workers that live and are known to send no task events: their tasks are not in the history."""
+        return tuple(
+            row.hostname
+            for row in self.rows
+            if row.task_events is False and row.state is not WorkerState.OFFLINE
+        )
+
 
 def worker_state(*, said_goodbye: bool, heartbeat_age_s: float, interval_s: float) -> WorkerState:
     """The state by the age of the last heartbeat on our own clock.
@@ -141,48 +179,6 @@ def worker_state(*, said_goodbye: bool, heartbeat_age_s: float, interval_s: floa
 def is_worker(hostname: str) -> bool:
     """Whether a node that answers is a worker, not beat."""
     return bool(hostname) and not hostname.startswith(BEAT_PREFIX)
-
-
-class Action(StrEnum):
-    """What can be done with one worker; the words of its buttons."""
-
-    PING = "Ping"
-    GROW = "Grow pool"
-    SHRINK = "Shrink pool"
-    ENABLE_EVENTS = "Enable events"
-    SHUT_DOWN = "Shut down…"
-
-
-_RESIZABLE = ("prefork", "gevent", "eventlet")
-
-
-def refusal(action: Action, row: WorkerRow | None) -> str | None:
-    """Why `action` cannot be done with `row`, in words; None when it can."""
-    if row is None:
-        return "Select a worker"
-    if row.state is WorkerState.OFFLINE:
-        return "The worker is offline"
-    match action:
-        case Action.GROW | Action.SHRINK:
-            return _resize_refusal(action, row)
-        case Action.ENABLE_EVENTS if row.task_events:
-            return "The worker sends task events"
-        case _:
-            return None
-
-
-def _resize_refusal(action: Action, row: WorkerRow) -> str | None:
-    if row.pool is None:
-        return "The worker has not said which pool it has"
-    if row.pool == "solo":
-        return "A solo pool runs one task at a time"
-    if row.pool not in _RESIZABLE:
-        return f"A pool of {row.pool} cannot change its size while it runs"
-    if row.autoscale is not None:
-        return "The pool is sized by autoscale"
-    if action is Action.SHRINK and row.concurrency is not None and row.concurrency <= 1:
-        return "The pool has only one place left"
-    return None
 
 
 class Tab(StrEnum):

@@ -1,188 +1,336 @@
-"""What can be done to a worker, as operations for the single write path.
+"""What can be done to workers, as operations for the single write path.
 
-Each ends with what the worker itself says afterwards: a command that was sent is not yet one that worked.
+Each acts on one worker or on several with one broadcast, leaves out those that do not allow it and says
+why, and ends with what the workers themselves say afterwards (`effects`).
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from console.core.connection import Right
-from console.core.errors import Cause, ConsoleError
+from console.core.errors import ConsoleError
 from console.core.operations import Danger, Operation, Subject
-from console.workers.inspection import Ask
-from console.workers.model import Inspected, Reply, Request, WorkerRow, WorkerState
-from console.workers.replies import with_stats
+from console.workers.actions import Action, refusal
+from console.workers.effects import Crew, Effects, limits_text, told
+from console.workers.model import WorkerRow
 
-ANSWER_S = 2.0
-SETTLE_TRIES = 16
-SETTLE_S = 0.5
-"""A prefork pool starts what it was told to start at its next round, which comes every 5 s."""
-GOODBYE_TRIES = 20
-GOODBYE_S = 0.25
+_WORKERS = frozenset({Subject.WORKERS})
+_WORKERS_AND_QUEUES = frozenset({Subject.WORKERS, Subject.QUEUES})
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Those whom an operation is meant for: who allows it, and why the others do not."""
+
+    allowed: tuple[str, ...]
+    skipped: Mapping[str, str]
+
+    @property
+    def many(self) -> bool:
+        return len(self.allowed) > 1
+
+    @property
+    def subject(self) -> str:
+        """The workers in a sentence: the name of one, the number of several."""
+        return f"{len(self.allowed)} workers" if len(self.allowed) != 1 else self.allowed[0]
+
+    @property
+    def left_out(self) -> str:
+        """Who is not meant, as a sentence with a space before it; empty when all are."""
+        if not self.skipped:
+            return ""
+        reasons = dict.fromkeys(self.skipped.values())
+        number = len(self.skipped)
+        workers = next(iter(self.skipped)) if number == 1 else f"{number} workers"
+        return f" Left out: {workers} ({'; '.join(reasons)})."
 
 
 class WorkerOperations:
-    """Makes the operations on one worker.
+    """Makes the operations on workers, each for one hostname or several.
 
-    `row` gives a worker's row now; `learn` lets the service know what a worker has said meanwhile.
+    `row` gives a worker's row now, `rows` those of all; `production` is whether the open connection is one.
     """
 
     def __init__(
         self,
+        crew: Crew,
         *,
-        ask: Ask,
-        tell: Callable[[Request], Awaitable[None]],
         row: Callable[[str], WorkerRow | None],
-        learn: Callable[[str, Callable[[Inspected], Inspected]], None],
+        rows: Callable[[], Sequence[WorkerRow]],
+        production: Callable[[], bool],
     ) -> None:
-        self._ask = ask
-        self._tell = tell
+        self._crew = crew
         self._row = row
-        self._learn = learn
+        self._rows = rows
+        self._production = production
 
-    def ping(self, hostname: str) -> Operation:
-        """See whether the worker answers, and how fast."""
-
-        async def run() -> str:
-            reply = await self._answer(hostname, "ping")
-            return f"{hostname} answered in {reply.took_s * 1000:.0f} ms"
-
+    def ping(self, *hostnames: str) -> Operation:
+        """See whether the workers answer, and how fast."""
+        crowd = self._crowd(Action.PING, hostnames)
         return Operation(
             name="Ping worker",
-            target=hostname,
+            target=", ".join(crowd.allowed),
             danger=Danger.SAFE,
-            run=run,
+            run=_run(crowd, self._crew.ping, deed="answered"),
             writes=False,
             needs=(Right.ASK_WORKERS,),
         )
 
-    def grow(self, hostname: str) -> Operation:
-        """One more place in the pool."""
-        return self._resize(hostname, "Grow pool", "pool_grow")
-
-    def shrink(self, hostname: str) -> Operation:
-        """One place less in the pool."""
-        return self._resize(hostname, "Shrink pool", "pool_shrink")
-
-    def enable_events(self, hostname: str) -> Operation:
-        """Have the worker send task events from now on."""
-
-        async def run() -> str:
-            first = await self._answer(hostname, "enable_events")
-            # The second answer proves it: only a worker that sends them says "already".
-            second = await self._answer(hostname, "enable_events")
-            if "already enabled" not in str(second.value):
-                raise ConsoleError(
-                    f"{hostname} does not send task events", detail=f"It answered {str(second.value)[:200]}."
-                )
-            self._learn(hostname, lambda inspected: replace(inspected, task_events=True))
-            already = "already enabled" in str(first.value)
-            return f"{hostname} {'was sending task events already' if already else 'sends task events now'}"
-
-        return Operation(
-            name="Enable events",
-            target=hostname,
-            danger=Danger.SAFE,
-            run=run,
-            changes=frozenset({Subject.WORKERS}),
-            needs=(Right.ASK_WORKERS,),
+    def grow(self, *hostnames: str, by: int = 1) -> Operation:
+        """More places in the pools."""
+        crowd = self._crowd(Action.GROW, hostnames)
+        return self._operation(
+            crowd,
+            "Grow pool",
+            _run(crowd, lambda names: self._crew.resize(names, by), deed="have grown"),
+            question=f"Grow the pool of {crowd.subject} by {by}?",
+            consequence=f"{_each(crowd)} runs {_more(by)} at the same time.",
+            danger=self._when_many_or_production(crowd),
         )
 
-    def shut_down(self, hostname: str) -> Operation:
-        """End the worker after its running tasks."""
-        row = self._row(hostname)
-        active = row.active if row is not None else None
-        if active:
-            tasks = "its 1 running task" if active == 1 else f"its {active} running tasks"
-            finishes = f"It finishes {tasks}, then it ends."
-        else:
-            finishes = "It finishes what it runs, then it ends."
-        return Operation(
-            name="Shut down worker",
-            target=hostname,
+    def shrink(self, *hostnames: str, by: int = 1) -> Operation:
+        """Fewer places in the pools."""
+        crowd = self._crowd(
+            Action.SHRINK, hostnames, lambda row: _too_small(row, by) if row.concurrency is not None else None
+        )
+        return self._operation(
+            crowd,
+            "Shrink pool",
+            _run(crowd, lambda names: self._crew.resize(names, -by), deed="have shrunk"),
+            question=f"Shrink the pool of {crowd.subject} by {by}?",
+            consequence=f"{_each(crowd)} runs {_fewer(by)} at the same time. Places that run a task stay.",
+            danger=self._when_many_or_production(crowd),
+        )
+
+    def autoscale(self, *hostnames: str, least: int, most: int) -> Operation:
+        """Other bounds for pools that scale themselves."""
+        crowd = self._crowd(Action.AUTOSCALE, hostnames)
+        return self._operation(
+            crowd,
+            "Autoscale",
+            _run(
+                crowd,
+                lambda names: self._crew.autoscale(names, least, most),
+                deed=f"scale from {least} to {most}",
+            ),
+            question=f"Scale {crowd.subject} from {least} to {most}?",
+            consequence=f"{_each(crowd)} keeps {least} places and grows to {most} when there is work.",
+            danger=self._when_production(),
+        )
+
+    def restart_pool(self, *hostnames: str) -> Operation:
+        """New processes for the pools."""
+        crowd = self._crowd(Action.RESTART_POOL, hostnames)
+        return self._operation(
+            crowd,
+            "Restart pool",
+            _run(crowd, self._crew.restart_pool, deed="have new processes"),
+            question=f"Restart the pool of {crowd.subject}?",
+            consequence=f"{_each(crowd)} starts new processes; each old one ends after its task.",
             danger=Danger.DISRUPTIVE,
+        )
+
+    def add_queue(self, *hostnames: str, queue: str) -> Operation:
+        """One more queue to consume."""
+        crowd = self._crowd(Action.ADD_QUEUE, hostnames, lambda row: _consumes(row, queue))
+        return self._operation(
+            crowd,
+            "Add queue",
+            _run(crowd, lambda names: self._crew.add_queue(names, queue), deed=f"consume {queue} now"),
+            target=f"{queue} on {', '.join(crowd.allowed)}",
+            question=f"Have {crowd.subject} consume {queue}?",
+            consequence=f"{_each(crowd)} takes tasks from {queue} until it is restarted.",
+            danger=self._when_production(),
+            changes=_WORKERS_AND_QUEUES,
+        )
+
+    def stop_consuming(self, *hostnames: str, queue: str) -> Operation:
+        """One queue less to consume."""
+        crowd = self._crowd(Action.STOP_CONSUMING, hostnames, lambda row: _consumes_not(row, queue))
+        nobody = self._nobody_else_consumes(queue, crowd.allowed)
+        waits = " No other worker consumes it: its messages will wait." if nobody else ""
+        return self._operation(
+            crowd,
+            "Stop consuming",
+            _run(
+                crowd,
+                lambda names: self._crew.stop_consuming(names, queue),
+                deed=f"no longer consume {queue}",
+            ),
+            target=f"{queue} on {', '.join(crowd.allowed)}",
+            question=f"Have {crowd.subject} stop consuming {queue}?",
+            consequence=f"{_each(crowd)} takes no more tasks from {queue} until it is restarted.{waits}",
+            danger=Danger.DISRUPTIVE if nobody else self._when_production(),
+            changes=_WORKERS_AND_QUEUES,
+        )
+
+    def rate_limit(self, *hostnames: str, task: str, limit: str) -> Operation:
+        """At most so many of a task at each worker; an empty limit lifts it."""
+        crowd = self._crowd(Action.RATE_LIMIT, hostnames, lambda row: _knows_not(row, task))
+        deed = f"limit {task} to {limit}" if limit else f"run {task} without a rate limit"
+        does = f"runs at most {limit} of {task}" if limit else f"runs {task} as fast as it can"
+        return self._operation(
+            crowd,
+            "Rate limit",
+            _run(crowd, lambda names: self._crew.rate_limit(names, task, limit), deed=deed),
+            target=f"{task} on {', '.join(crowd.allowed)}",
+            question=f"Limit {task} to {limit}?" if limit else f"Lift the rate limit of {task}?",
+            consequence=f"{_each(crowd)} {does} until it is restarted.",
+            danger=self._when_production(),
+        )
+
+    def time_limit(self, *hostnames: str, task: str, soft_s: float | None, hard_s: float | None) -> Operation:
+        """When a task that takes too long is told and made to stop."""
+        crowd = self._crowd(Action.TIME_LIMIT, hostnames, lambda row: _knows_not(row, task))
+        words = limits_text(soft_s, hard_s)
+        return self._operation(
+            crowd,
+            "Time limit",
+            _run(
+                crowd,
+                lambda names: self._crew.time_limit(names, task, soft_s, hard_s),
+                deed=f"run {task} with {words}",
+            ),
+            target=f"{task} on {', '.join(crowd.allowed)}",
+            question=f"Change the time limit of {task}?",
+            consequence=f"{_each(crowd)} runs {task} with {words} until it is restarted.",
+            danger=self._when_production(),
+        )
+
+    def enable_events(self, *hostnames: str) -> Operation:
+        """Have the workers send task events from now on."""
+        crowd = self._crowd(Action.PING, hostnames)  # told again, one that sends them says so
+        return self._operation(
+            crowd, "Enable events", _run(crowd, self._crew.enable_events, deed="send task events")
+        )
+
+    def enable_events_on(self, hostnames: Sequence[str]) -> Operation:
+        """`enable_events` of several workers, for other pages."""
+        return self.enable_events(*hostnames)
+
+    def shut_down(self, *hostnames: str) -> Operation:
+        """End the workers after their running tasks."""
+        crowd = self._crowd(Action.SHUT_DOWN, hostnames)
+        rows = [self._row(name) for name in crowd.allowed]
+        running = sum(row.active or 0 for row in rows if row is not None)
+        them, ends = (
+            ("them", "They finish {}, then they end")
+            if crowd.many
+            else ("it", "It finishes {}, then it ends")
+        )
+        whose = "their" if crowd.many else "its"
+        what = f"what {'they run' if crowd.many else 'it runs'}"
+        if running:
+            what = f"{whose} {running} running task{'' if running == 1 else 's'}"
+        return self._operation(
+            crowd,
+            "Shut down worker",
+            _run(crowd, self._crew.shut_down, deed="take no more tasks"),
+            question=f"Shut down {crowd.subject}?",
+            consequence=f"{ends.format(what)}. The console cannot start {them} again.",
             verb="Shut down",
-            question=f"Shut down {hostname}?",
-            consequence=f"{finishes} The console cannot start it again.",
-            run=lambda: self._shut_down(hostname),
-            changes=frozenset({Subject.WORKERS, Subject.QUEUES}),
-            needs=(Right.ASK_WORKERS,),
+            danger=Danger.DISRUPTIVE,
+            changes=_WORKERS_AND_QUEUES,
         )
 
-    async def _shut_down(self, hostname: str) -> str:
-        await self._tell(Request("shutdown", destination=(hostname,)))
-        for _ in range(GOODBYE_TRIES):
-            row = self._row(hostname)
-            if row is None or row.state is WorkerState.OFFLINE:
-                return f"{hostname} has said goodbye: it takes no more tasks"
-            await asyncio.sleep(GOODBYE_S)
-        if await self._may_answer(hostname, "ping") is None:
-            return f"{hostname} no longer answers: it takes no more tasks"
-        raise ConsoleError(
-            f"{hostname} still runs",
-            detail="It was told to shut down and still answers.",
-            remedy="Look at its log, or stop its process.",
-            cause=Cause.TIMEOUT,
-        )
+    # --- Common to all -----------------------------------------------------------------------------------
 
-    def _resize(self, hostname: str, name: str, method: str) -> Operation:
-        async def run() -> str:
-            before = await self._places(hostname)
-            await self._answer(hostname, method, {"n": 1})
-            after = before
-            for _ in range(SETTLE_TRIES):
-                after = await self._places(hostname)
-                if after != before:
-                    break
-                await asyncio.sleep(SETTLE_S)
-            if after == before:
-                raise ConsoleError(
-                    f"{hostname} still runs {_tasks(before)} at once",
-                    detail="It accepted the command, but its pool did not change.",
-                    cause=Cause.TIMEOUT,
-                )
-            return f"{hostname} runs {_tasks(after)} at once (before: {'–' if before is None else before})"
-
+    def _operation(
+        self,
+        crowd: Crowd,
+        name: str,
+        run: Callable[[], Awaitable[str]],
+        *,
+        target: str = "",
+        question: str = "",
+        consequence: str = "",
+        verb: str = "",
+        danger: Danger = Danger.SAFE,
+        changes: frozenset[Subject] = _WORKERS,
+    ) -> Operation:
         return Operation(
             name=name,
-            target=hostname,
-            danger=Danger.SAFE,
+            target=target or ", ".join(crowd.allowed),
+            danger=danger,
+            verb=verb or name,
+            question=question,
+            consequence=f"{consequence}{crowd.left_out}",
             run=run,
-            changes=frozenset({Subject.WORKERS}),
+            changes=changes,
             needs=(Right.ASK_WORKERS,),
         )
 
-    async def _places(self, hostname: str) -> int | None:
-        reply = await self._answer(hostname, "stats")
-        self._learn(hostname, lambda inspected: with_stats(inspected, reply.value))
-        return with_stats(Inspected(), reply.value).concurrency
+    def _crowd(
+        self,
+        action: Action,
+        hostnames: Sequence[str],
+        also: Callable[[WorkerRow], str | None] = lambda _row: None,
+    ) -> Crowd:
+        """Who allows `action`. A worker of which nothing is known is asked: it will say what it thinks."""
+        allowed, skipped = [], {}
+        for name in dict.fromkeys(hostnames):
+            row = self._row(name)
+            reason = None if row is None else refusal(action, row) or also(row)
+            if reason is None:
+                allowed.append(name)
+            else:
+                skipped[name] = reason
+        return Crowd(tuple(allowed), skipped)
 
-    async def _answer(self, hostname: str, method: str, arguments: dict[str, object] | None = None) -> Reply:
-        reply = await self._may_answer(hostname, method, arguments)
-        if reply is None:
-            raise ConsoleError(
-                f"{hostname} did not answer",
-                detail=f"No reply to {method} within {ANSWER_S:.0f} s.",
-                remedy="It may be gone, or busy with a long task in a solo pool.",
-                cause=Cause.TIMEOUT,
-                retryable=True,
-            )
-        if reply.error is not None:
-            raise ConsoleError(f"{hostname} refused", detail=reply.error[:500])
-        return reply
+    def _when_production(self) -> Danger:
+        return Danger.DISRUPTIVE if self._production() else Danger.SAFE
 
-    async def _may_answer(
-        self, hostname: str, method: str, arguments: dict[str, object] | None = None
-    ) -> Reply | None:
-        only = Request(method, arguments or {}, destination=(hostname,), expected=frozenset({hostname}))
-        replies = await self._ask(only, timeout_s=ANSWER_S)
-        return replies.by_request[0].get(hostname)
+    def _when_many_or_production(self, crowd: Crowd) -> Danger:
+        return Danger.DISRUPTIVE if crowd.many else self._when_production()
+
+    def _nobody_else_consumes(self, queue: str, hostnames: Sequence[str]) -> bool:
+        others = (row for row in self._rows() if row.hostname not in hostnames)
+        return not any(queue in (row.queues or ()) for row in others)
 
 
-def _tasks(number: int | None) -> str:
-    if number is None:
-        return "an unknown number of tasks"
-    return "1 task" if number == 1 else f"{number} tasks"
+def _run(
+    crowd: Crowd, act: Callable[[Sequence[str]], Awaitable[Effects]], *, deed: str
+) -> Callable[[], Awaitable[str]]:
+    async def run() -> str:
+        if not crowd.allowed:
+            name, reason = next(iter(crowd.skipped.items()), ("Nobody", "no worker was chosen"))
+            raise ConsoleError(f"{name}: {reason[:1].lower()}{reason[1:]}")
+        return told(await act(crowd.allowed), deed=deed, skipped=crowd.skipped)
+
+    return run
+
+
+def _each(crowd: Crowd) -> str:
+    return "Each" if crowd.many else (crowd.allowed[0] if crowd.allowed else "It")
+
+
+def _more(by: int) -> str:
+    return "one task more" if by == 1 else f"{by} tasks more"
+
+
+def _fewer(by: int) -> str:
+    return "one task fewer" if by == 1 else f"{by} tasks fewer"
+
+
+def _too_small(row: WorkerRow, by: int) -> str | None:
+    if row.concurrency is None or row.concurrency > by:
+        return None
+    return f"The pool has only {row.concurrency} places"
+
+
+def _consumes(row: WorkerRow, queue: str) -> str | None:
+    return f"The worker consumes {queue} already" if queue in (row.queues or ()) else None
+
+
+def _consumes_not(row: WorkerRow, queue: str) -> str | None:
+    known_not = row.queues is not None and queue not in row.queues
+    return f"The worker does not consume {queue}" if known_not else None
+
+
+def _knows_not(row: WorkerRow, task: str) -> str | None:
+    known = row.said.registered
+    if known is None or any(info.name == task for info in known):
+        return None
+    return f"The worker has not registered {task}"

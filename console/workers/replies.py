@@ -7,16 +7,20 @@ celery.worker.request.Request.info.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from console.core.redaction import redact
-from console.workers.model import Inspected, Tab
+from console.workers.model import Inspected, Tab, TaskInfo
 
 TEXT_LIMIT = 2000
 ROWS_LIMIT = 5000
+DEFAULT_MULTIPLIER = 4
+"""celery.app.defaults: worker_prefetch_multiplier."""
+MOST_KIB = 32 * 1024 * 1024
 
 
 def with_stats(before: Inspected, value: object) -> Inspected:
@@ -26,16 +30,20 @@ def with_stats(before: Inspected, value: object) -> Inspected:
     scaler = _object(stats.get("autoscaler"))
     low, high = _number(scaler.get("min")), _number(scaler.get("max"))
     totals = [number for number in map(_number, _object(stats.get("total")).values()) if number is not None]
-    uptime = stats.get("uptime")
     return replace(
         before,
         pool=_pool_word(pool.get("implementation")),
         concurrency=_places(pool),
+        processes=tuple(pid for pid in map(_number, _list(pool.get("processes"))) if pid is not None),
         autoscale=(low, high) if low is not None and high is not None else None,
         processed=sum(totals) if isinstance(stats.get("total"), dict) else None,
         pid=_number(stats.get("pid")),
-        uptime_s=float(uptime) if isinstance(uptime, int | float) else None,
+        uptime_s=_seconds(stats.get("uptime")),
         prefetch=_number(stats.get("prefetch_count")),
+        cpu_s=_cpu_s(_object(stats.get("rusage"))),
+        memory_bytes=_memory_bytes(_object(stats.get("rusage"))),
+        logical_clock=_clock(stats.get("clock")),
+        broker=_broker(_object(stats.get("broker"))),
     )
 
 
@@ -48,23 +56,44 @@ def with_queues(before: Inspected, value: object) -> Inspected:
 
 
 def with_settings(before: Inspected, value: object) -> Inspected:
-    """`before` with what a `conf` reply says.
+    """`before` with what a `conf` reply (without defaults) says.
 
-    The setting proves only that events are on: a worker started with `-E`, or told to send them, does
-    so without it. What else is known (`before`) therefore stays.
+    The setting of task events proves only that they are on: a worker started with `-E`, or told to send
+    them, does so without it. What else is known (`before`) therefore stays.
     """
-    setting = _object(value).get(
-        "worker_send_task_events", _object(value).get("CELERY_WORKER_SEND_TASK_EVENTS")
+    if not isinstance(value, dict):
+        return before
+    settings = _object(value)
+    events = _setting(settings, "worker_send_task_events", "CELERY_WORKER_SEND_TASK_EVENTS")
+    multiplier = _setting(settings, "worker_prefetch_multiplier", "CELERYD_PREFETCH_MULTIPLIER")
+    return replace(
+        before,
+        task_events=True if events is True else before.task_events,
+        pool_restarts=_setting(settings, "worker_pool_restarts", "CELERYD_POOL_RESTARTS") is True,
+        multiplier=DEFAULT_MULTIPLIER if multiplier is None else _number(multiplier),
     )
-    return replace(before, task_events=True) if setting is True else before
 
 
 def with_registered(before: Inspected, value: object) -> Inspected:
-    """`before` with what a `registered` reply says: names only, without the options in brackets."""
+    """`before` with what a `registered` reply says."""
     if not isinstance(value, list):
         return before
-    names = {name.split(" [", 1)[0] for name in value if isinstance(name, str)}
-    return replace(before, registered=tuple(sorted(names)))
+    tasks = {info.name: info for info in map(task_info, value) if info is not None}
+    return replace(before, registered=tuple(tasks[name] for name in sorted(tasks)))
+
+
+def task_info(entry: object) -> TaskInfo | None:
+    """One entry of a `registered` reply: a name, then its options in brackets ("a.b [rate_limit=10/s]")."""
+    if not isinstance(entry, str):
+        return None
+    name, _, options = entry.partition(" [")
+    said = dict(part.split("=", 1) for part in options.removesuffix("]").split(" ") if "=" in part)
+    return TaskInfo(
+        name,
+        said.get("rate_limit", ""),
+        _seconds_of_text(said.get("soft_time_limit")),
+        _seconds_of_text(said.get("time_limit")),
+    )
 
 
 def listing_rows(tab: Tab, value: object) -> tuple[tuple[str, ...], ...]:
@@ -108,6 +137,14 @@ def _settings(value: object) -> Iterator[tuple[str, ...]]:
         yield str(key), redact(_text(setting))
 
 
+def _statistics_of(value: object) -> Iterator[tuple[str, ...]]:
+    """What the worker has processed comes first: it is what people look for."""
+    stats = dict(_object(value))
+    for name, count in sorted(_object(stats.pop("total", None)).items()):
+        yield f"processed › {name}", _text(count)
+    yield from _statistics(stats)
+
+
 def _statistics(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, ...]]:
     for key, item in _object(value).items():
         name = f"{path}{key}"
@@ -124,7 +161,7 @@ _LISTINGS = {
     Tab.REVOKED: _revoked,
     Tab.REGISTERED: _registered,
     Tab.SETTINGS: _settings,
-    Tab.STATISTICS: _statistics,
+    Tab.STATISTICS: _statistics_of,
 }
 
 
@@ -162,6 +199,64 @@ def _pool_word(implementation: object) -> str | None:
         return implementation
     word = module.removeprefix("celery.concurrency.")
     return "threads" if word == "thread" else word
+
+
+def _cpu_s(rusage: dict[str, Any]) -> tuple[float, float] | None:
+    user_s, system_s = _seconds(rusage.get("utime")), _seconds(rusage.get("stime"))
+    return (user_s, system_s) if user_s is not None and system_s is not None else None
+
+
+def _memory_bytes(rusage: dict[str, Any]) -> int | None:
+    """`maxrss` is in KiB on Linux and in bytes on macOS, and nothing in the reply says which.
+
+    No worker's main process has 32 GiB, and none on macOS less than 32 MiB.
+    """
+    most = _number(rusage.get("maxrss"))
+    if most is None or most <= 0:
+        return None
+    return most if most >= MOST_KIB else most * 1024
+
+
+def _clock(value: object) -> int | None:
+    """Celery says it as a text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value)
+    return _number(value)
+
+
+def _broker(broker: dict[str, Any]) -> str:
+    transport, host = broker.get("transport"), broker.get("hostname")
+    if not isinstance(transport, str) or not isinstance(host, str):
+        return ""
+    port, place = broker.get("port"), broker.get("virtual_host")
+    end = f":{port}" if isinstance(port, int) and not isinstance(port, bool) else ""
+    tail = f"/{place.removeprefix('/')}" if isinstance(place, str) else ""
+    return redact(f"{transport}://{host}{end}{tail}")[:TEXT_LIMIT]
+
+
+def _setting(settings: dict[str, Any], name: str, old_name: str) -> object:
+    return settings.get(name, settings.get(old_name))
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _seconds_of_text(text: str | None) -> float | None:
+    try:
+        return None if text is None else _seconds(float(text))
+    except ValueError:
+        return None
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _items(value: object) -> list[dict[str, Any]]:

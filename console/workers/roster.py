@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from console.history.model import WorkerSeen
 from console.workers.model import (
-    FORGOTTEN_AFTER_S,
     Inspected,
     WorkerRow,
     WorkerState,
@@ -26,11 +26,21 @@ EVENTS_LATE_S = 5.0
 """A task event that has not arrived so long after the heartbeat that tells of its task will not come."""
 
 
+class Question(StrEnum):
+    """What workers are asked of themselves; the word is the command. One broadcast asks one of them."""
+
+    STATS = "stats"
+    QUEUES = "active_queues"
+    SETTINGS = "conf"
+    REGISTERED = "registered"
+
+
 @dataclass(slots=True)
 class Known:
-    """One worker: its last heartbeat, when that came, what it said of itself, when to ask it again.
+    """One worker: its last heartbeat, when that came, what it said of itself, when to ask it what again.
 
-    `worked_s` is when a heartbeat first told of a task that it had processed since we follow it.
+    `worked_s` is when a heartbeat first told of a task that it had processed since we follow it; `said_at`
+    when its statistics came; `made` the row last made, and what from.
     """
 
     hostname: str
@@ -41,25 +51,33 @@ class Known:
     answered: bool = False
     worked_s: float | None = None
     inspected: Inspected = field(default_factory=Inspected)
-    wanted_at_s: float | None = None
+    said_at: datetime | None = None
+    wants: dict[Question, float] = field(default_factory=dict)
     retry_s: float = RETRY_S
+    made: tuple[tuple[object, ...], WorkerRow] | None = None
 
     def want(self, now_s: float) -> None:
-        """Inspect this worker now: what is known of it may be of an earlier life."""
-        self.wanted_at_s, self.retry_s = now_s, RETRY_S
+        """Ask this worker everything now: what is known of it may be of an earlier life."""
+        self.wants, self.retry_s = dict.fromkeys(Question, now_s), RETRY_S
 
-    def want_later(self, now_s: float) -> None:
-        """It did not answer: ask again, each time after a longer pause."""
-        self.wanted_at_s = now_s + self.retry_s
+    def want_later(self, question: Question, now_s: float) -> None:
+        """It did not answer: ask again, each time after a longer pause, and nothing else before."""
+        at_s = now_s + self.retry_s
+        self.wants = {one: max(due_s, at_s) for one, due_s in {**self.wants, question: at_s}.items()}
         self.retry_s = min(self.retry_s * 2, RETRY_MOST_S)
 
 
 class Roster:
-    """The known workers. `frozen_at_s` is since when heartbeats cannot arrive; None while they can."""
+    """The known workers. `frozen_at_s` is since when heartbeats cannot arrive; None while they can.
+
+    `dismissed` are workers that a person no longer wants to see, with the last heartbeat they had then: with
+    a newer one they are back.
+    """
 
     def __init__(self, now_s: float) -> None:
         self._known: dict[str, Known] = {}
         self.frozen_at_s: float | None = now_s
+        self.dismissed: Mapping[str, datetime] = {}
 
     def __iter__(self) -> Iterator[Known]:
         return iter(self._known.values())
@@ -97,7 +115,7 @@ class Roster:
                 known.heard_s = now_s
             if seen.online and (before is None or not before.online or before.pid != seen.pid):
                 if before is not None:
-                    known.inspected, known.worked_s = Inspected(), None
+                    known.inspected, known.worked_s, known.said_at = Inspected(), None, None
                 known.want(now_s)
                 appeared = True
             elif known.worked_s is None and before is not None and _worked(before, seen):
@@ -127,20 +145,22 @@ class Roster:
     def rows(
         self,
         *,
-        now_s: float,
         failed: Mapping[str, int] | None,
         heard: Collection[str],
         heard_s: float | None,
     ) -> tuple[WorkerRow, ...]:
-        """The workers by name, without those that have been silent for an hour.
+        """The workers by name, without those that were dismissed.
 
         `heard` are workers whose task events had arrived at `heard_s`; None is that nobody knows.
         """
-        now_s = now_s if self.frozen_at_s is None else self.frozen_at_s
         return tuple(
-            _row(known, failed, _sends_events(known, heard, heard_s))
+            _row(
+                known,
+                None if failed is None else failed.get(known.hostname, 0),
+                _sends_events(known, heard, heard_s),
+            )
             for known in sorted(self, key=lambda one: one.hostname)
-            if _shown(known, now_s)
+            if self._shown(known)
         )
 
     def consumers_by_queue(self) -> dict[str, int] | None:
@@ -155,11 +175,13 @@ class Roster:
                 counts[queue] = counts.get(queue, 0) + 1
         return counts
 
-
-def _shown(known: Known, now_s: float) -> bool:
-    if known.seen is None:  # it sends no heartbeats: it is there as long as it answers
-        return known.state is not WorkerState.OFFLINE
-    return now_s - known.heard_s <= FORGOTTEN_AFTER_S
+    def _shown(self, known: Known) -> bool:
+        if known.state is not WorkerState.OFFLINE:
+            return True
+        if known.seen is None:  # it sends no heartbeats: it is there as long as it answers
+            return False
+        gone = self.dismissed.get(known.hostname)
+        return gone is None or known.seen.last_heartbeat > gone
 
 
 def _worked(before: WorkerSeen, seen: WorkerSeen) -> bool:
@@ -175,7 +197,15 @@ def _sends_events(known: Known, heard: Collection[str], heard_s: float | None) -
     return False if heard_s - known.worked_s >= EVENTS_LATE_S else None
 
 
-def _row(known: Known, failed: Mapping[str, int] | None, task_events: bool | None) -> WorkerRow:
+def _row(known: Known, failed: int | None, task_events: bool | None) -> WorkerRow:
+    # A thousand dead workers are shown ten times a second: their rows are made once.
+    made_from = (known.seen, known.inspected, known.said_at, known.state, failed, task_events)
+    if known.made is None or known.made[0] != made_from:
+        known.made = (made_from, _new_row(known, failed, task_events))
+    return known.made[1]
+
+
+def _new_row(known: Known, failed: int | None, task_events: bool | None) -> WorkerRow:
     seen, inspected = known.seen, known.inspected
     live = known.state is not WorkerState.OFFLINE
     return WorkerRow(
@@ -183,7 +213,7 @@ def _row(known: Known, failed: Mapping[str, int] | None, task_events: bool | Non
         state=known.state,
         active=seen.active if seen is not None and live else None,
         processed=inspected.processed if seen is None or seen.processed is None else seen.processed,
-        failed=None if failed is None else failed.get(known.hostname, 0),
+        failed=failed,
         pool=inspected.pool,
         concurrency=inspected.concurrency,
         load=seen.load if seen is not None and live else (),
@@ -193,4 +223,7 @@ def _row(known: Known, failed: Mapping[str, int] | None, task_events: bool | Non
         autoscale=inspected.autoscale,
         pid=inspected.pid if seen is None or seen.pid is None else seen.pid,
         software="" if seen is None else seen.software,
+        said=inspected,
+        said_at=known.said_at,
+        clock_offset_s=None if seen is None else seen.clock_offset_s,
     )

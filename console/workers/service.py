@@ -7,21 +7,23 @@ workers what heartbeats do not tell; the history knows who failed. Here the thre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from console.broker.session import Session
 from console.core.clock import Clock
-from console.core.connection import LinkStatus, Right
+from console.core.connection import ConnectionInfo, Environment, LinkStatus, Right
 from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
-from console.core.notices import Level, NoticeBoard
+from console.core.notices import Level, NoticeAction, NoticeBoard
 from console.core.operations import OperationRunner, Subject
 from console.core.spawn import Tasks
 from console.history.model import CollectorState, CollectorSummary
+from console.workers.dismissals import Dismissals, FileDismissals
+from console.workers.effects import Crew
 from console.workers.gateway import CeleryControl, Control
-from console.workers.inspection import Inspection
+from console.workers.inspection import REGISTERED_ITEMS, ROUND_S, Inspection, Turns
 from console.workers.model import (
     Inspected,
     Listing,
@@ -33,7 +35,7 @@ from console.workers.model import (
     WorkerState,
 )
 from console.workers.operations import WorkerOperations
-from console.workers.replies import listing_rows
+from console.workers.replies import listing_rows, with_registered, with_stats
 from console.workers.roster import EVENTS_LATE_S, Known, Roster
 from console.workers.task_history import SeenInHistory, SqliteWorkerHistory, WorkerHistory
 
@@ -41,10 +43,10 @@ TICK_S = 1.0
 LISTING_TIMEOUT_S = 2.0
 HISTORY_S = 5.0
 EVENTS_HEARD_WITHIN = timedelta(minutes=10)
-REGISTERED_ITEMS = ["rate_limit", "time_limit", "soft_time_limit", "acks_late"]
 
 _METHODS: dict[Tab, tuple[str, dict[str, object]]] = {
     # safe=True: one task whose arguments JSON cannot express would otherwise silence the whole answer.
+    # Celery 5.7 heeds it for running tasks only; where it does not, `_silence` finds out.
     Tab.ACTIVE: ("active", {"safe": True}),
     Tab.RESERVED: ("reserved", {"safe": True}),
     Tab.SCHEDULED: ("scheduled", {"safe": True}),
@@ -58,6 +60,11 @@ _METHODS: dict[Tab, tuple[str, dict[str, object]]] = {
 def open_celery_control(session: Session) -> Control:
     """Remote control over a session's broker."""
     return CeleryControl(session.celery_app, session.address)
+
+
+def open_file_dismissals(session: Session) -> Dismissals:
+    """Which workers of a session a person no longer wants to see."""
+    return FileDismissals(session.history_file)
 
 
 def open_sqlite_history(session: Session) -> WorkerHistory:
@@ -76,14 +83,18 @@ class WorkersService:
         runner: OperationRunner,
         open_control: Callable[[Session], Control] = open_celery_control,
         open_history: Callable[[Session], WorkerHistory] = open_sqlite_history,
+        open_dismissals: Callable[[Session], Dismissals] = open_file_dismissals,
+        round_s: float = ROUND_S,
     ) -> None:
         self._clock = clock
         self._notices = notices
         self._open_control = open_control
         self._open_history = open_history
+        self._open_dismissals = open_dismissals
         self._session: Session | None = None
         self._control: Control | None = None
         self._history: WorkerHistory | None = None
+        self._dismissals: Dismissals | None = None
         self._seen_in_history: SeenInHistory | None = None
         self._history_change = -1
         self._history_read: tuple[float, int] | None = None
@@ -92,15 +103,25 @@ class WorkersService:
         self._disconnect: Callable[[], None] = lambda: None
         self._unlisten: Callable[[], None] = lambda: None
         self._visible = False
+        self._needed_by: set[str] = set()
+        self._listing_was_last = False
+        self._round_s = round_s
+        self._turns = Turns(clock, round_s=round_s)
         self._roster = Roster(clock.monotonic_s())
-        self._inspection = Inspection(self._roster, ask=self._ask, clock=clock)
+        self._inspection = Inspection(self._roster, ask=self._ask_by_itself, clock=clock, turns=self._turns)
         self._malformed = 0
         self._heard = False
         self._reading = False
         self._connected = False
         self.snapshot = WorkersSnapshot()
+        self._row_by_name: dict[str, WorkerRow] = {}
         self.changed: Happening[WorkersSnapshot] = Happening()
-        self.operations = WorkerOperations(ask=self._ask, tell=self._tell, row=self.row, learn=self._learn)
+        self.operations = WorkerOperations(
+            Crew(ask=self._ask, tell=self._tell, row=self.row, learn=self._learn),
+            row=self.row,
+            rows=lambda: self.snapshot.rows,
+            production=lambda: self._is_production,
+        )
         runner.changed.connect(self._on_operation)
 
     def attach(self, session: Session) -> None:
@@ -109,8 +130,10 @@ class WorkersService:
         self._session = session
         self._control = self._open_control(session)
         self._history = self._open_history(session)
+        self._dismissals = self._open_dismissals(session)
         self._disconnect = session.status_changed.connect(self._on_status)
         self._unlisten = session.rights_changed.connect(lambda _rights: self.refresh())
+        self._tasks.start(self._read_dismissals(session), name="dismissals")
         self._tasks.start(self._watch(session), name="inspect")
         self._tasks.start(self._tick(session), name="tick")
         self._publish()
@@ -120,7 +143,7 @@ class WorkersService:
         self._disconnect()
         self._unlisten()
         session, control = self._session, self._control
-        self._session = self._control = self._history = None
+        self._session = self._control = self._history = self._dismissals = None
         if control is not None:
             control.leave()
         self._wake.set()  # a lane may swallow the cancellation; the loop then ends by itself
@@ -147,6 +170,16 @@ class WorkersService:
         if visible:
             self._wake.set()
 
+    def set_needed(self, page: str, needed: bool) -> None:
+        """Whether another page shows what only workers can say (who consumes which queue)."""
+        if needed:
+            self._needed_by.add(page)
+        else:
+            self._needed_by.discard(page)
+        self._inspection.set_needed(bool(self._needed_by))
+        if needed:
+            self._wake.set()
+
     def refresh(self) -> None:
         """Inspect everybody now."""
         self._inspection.want_everybody()
@@ -154,7 +187,7 @@ class WorkersService:
 
     def row(self, hostname: str) -> WorkerRow | None:
         """The row of a worker, None if there is none."""
-        return next((row for row in self.snapshot.rows if row.hostname == hostname), None)
+        return self._row_by_name.get(hostname)
 
     def consumers_by_queue(self) -> dict[str, int] | None:
         """How many live workers consume each queue; None while some live worker has not said."""
@@ -162,7 +195,9 @@ class WorkersService:
 
     def registered_tasks(self) -> tuple[str, ...]:
         """Names of all tasks that some worker of this connection has registered."""
-        return tuple(sorted({name for known in self._roster for name in known.inspected.registered or ()}))
+        return tuple(
+            sorted({info.name for known in self._roster for info in known.inspected.registered or ()})
+        )
 
     def queues(self) -> tuple[str, ...]:
         """Names of all queues that some worker of this connection consumes or consumed."""
@@ -173,23 +208,106 @@ class WorkersService:
         """Beats that answered the last look; celery 5.7 needs a setting for it, so none says nothing."""
         return self._inspection.beats
 
+    @property
+    def connection(self) -> ConnectionInfo | None:
+        """The open connection."""
+        return None if self._session is None else self._session.info
+
+    @property
+    def _is_production(self) -> bool:
+        return self._session is not None and self._session.info.environment is Environment.PRODUCTION
+
+    @property
+    def may_read_again(self) -> bool:
+        """Whether a listing may be read again by itself; questions about the roster have every other turn."""
+        if self._turns.wait_s > 0 or self._session is None or not self._session.connected:
+            return False
+        return not (self._listing_was_last and self._inspection.is_waiting)
+
     async def listing(self, hostname: str, tab: Tab) -> Listing:
         """What `tab` shows of one worker, asked now. Raises `ConsoleError` when it does not answer."""
         method, arguments = _METHODS[tab]
         only = Request(method, arguments, destination=(hostname,), expected=frozenset({hostname}))
+        self._listing_was_last = True
         replies = await self._ask(only, timeout_s=LISTING_TIMEOUT_S, key=("listing", hostname, tab))
         reply = replies.by_request[0].get(hostname)
         if reply is None:
-            raise ConsoleError(
-                f"{hostname} did not answer",
-                detail=f"No reply to {method} within {LISTING_TIMEOUT_S:.0f} s.",
-                remedy="A solo pool answers between tasks; arguments that JSON cannot hold silence it too.",
-                cause=Cause.TIMEOUT,
-                retryable=True,
-            )
+            raise await self._silence(hostname, tab)
         if reply.error is not None:
             raise ConsoleError(f"{hostname} refused", detail=reply.error)
+        if tab is Tab.STATISTICS:
+            self._learn(hostname, lambda before: with_stats(before, reply.value), told=True)
+        elif tab is Tab.REGISTERED:
+            self._learn(hostname, lambda before: with_registered(before, reply.value))
         return Listing(hostname, tab, listing_rows(tab, reply.value), self._clock.now())
+
+    async def _silence(self, hostname: str, tab: Tab) -> ConsoleError:
+        """Why a worker did not list what it holds: it is gone or busy, or cannot say it in JSON."""
+        method, _ = _METHODS[tab]
+        if tab in (Tab.RESERVED, Tab.SCHEDULED):
+            # Celery lists these with their arguments as they are; only `active` knows `safe`.
+            ping = Request("ping", destination=(hostname,), expected=frozenset({hostname}))
+            replies = await self._ask(ping, timeout_s=LISTING_TIMEOUT_S)
+            if hostname in replies.by_request[0]:
+                return ConsoleError(
+                    f"{hostname} cannot list these tasks",
+                    detail="It lives and answers, but one of them has arguments that JSON cannot express, "
+                    "and Celery then sends no list at all.",
+                    remedy="Its tasks are on the page Tasks.",
+                    cause=Cause.INVALID,
+                    retryable=True,
+                )
+        return ConsoleError(
+            f"{hostname} did not answer",
+            detail=f"No reply to {method} within {LISTING_TIMEOUT_S:.0f} s.",
+            remedy="A solo pool answers between tasks.",
+            cause=Cause.TIMEOUT,
+            retryable=True,
+        )
+
+    # Workers that are gone.
+
+    async def dismiss(self, hostnames: Collection[str]) -> None:
+        """Show these offline workers no longer, until they are heard again; can be undone in the notice."""
+        before = dict(self._roster.dismissed)
+        gone = {
+            row.hostname: row.last_heartbeat
+            for row in self.snapshot.rows
+            if row.hostname in hostnames
+            and row.state is WorkerState.OFFLINE
+            and row.last_heartbeat is not None
+        }
+        if not gone or not await self._set_dismissed({**before, **gone}):
+            return
+        text = next(iter(gone)) if len(gone) == 1 else f"{len(gone):,} offline workers"
+        self._notices.post(
+            Level.INFO,
+            f"{text} dismissed",
+            detail="A worker that comes back is shown again.",
+            action=NoticeAction("Undo", lambda: self._restore(tuple(gone))),
+        )
+
+    def _restore(self, hostnames: Collection[str]) -> None:
+        kept = {name: at for name, at in self._roster.dismissed.items() if name not in hostnames}
+        self._tasks.start(self._set_dismissed(kept), name="undo dismissal")
+
+    async def _set_dismissed(self, dismissed: Mapping[str, datetime]) -> bool:
+        session, dismissals = self._session, self._dismissals
+        if session is None or dismissals is None:
+            return False
+        self._roster.dismissed = dismissed
+        self._publish()
+        try:
+            await session.history.run(lambda: dismissals.write(dismissed))
+        except ConsoleError as error:
+            self._notices.post_error(error, key="dismissals")
+        return True
+
+    async def _read_dismissals(self, session: Session) -> None:
+        dismissals = self._dismissals
+        if dismissals is not None:
+            self._roster.dismissed = await session.history.run(dismissals.read)
+            self._publish()
 
     # Heartbeats.
 
@@ -231,7 +349,7 @@ class WorkersService:
         if history is None or self._history_change < 0 or not self._history_is_due(now_s):
             return
         self._history_read = (now_s, self._history_change)
-        names = [known.hostname for known in self._roster]
+        names = [known.hostname for known in self._roster if known.state is not WorkerState.OFFLINE]
         since = self._clock.now() - EVENTS_HEARD_WITHIN
         try:
             self._seen_in_history = await session.history.run(lambda: history.seen(names, since=since))
@@ -268,14 +386,20 @@ class WorkersService:
             except TimeoutError:
                 pass
 
+    async def _ask_by_itself(self, *requests: Request, timeout_s: float) -> Replies:
+        self._listing_was_last = False
+        return await self._ask(*requests, timeout_s=timeout_s)
+
     async def _ask(self, *requests: Request, timeout_s: float, key: Hashable = None) -> Replies:
         session, control = self._line()
+        self._turns.take()
         replies = await session.control.run(lambda: control.ask(requests, timeout_s=timeout_s), key=key)
         self._malformed += replies.malformed
         return replies
 
     async def _tell(self, request: Request) -> None:
         session, control = self._line()
+        self._turns.take()
         await session.control.run(lambda: control.tell(request))
 
     def _line(self) -> tuple[Session, Control]:
@@ -296,11 +420,13 @@ class WorkersService:
             )
         return self._session, self._control
 
-    def _learn(self, hostname: str, learned: Callable[[Inspected], Inspected]) -> None:
-        """An operation has seen something about a worker."""
+    def _learn(self, hostname: str, learned: Callable[[Inspected], Inspected], *, told: bool = False) -> None:
+        """An operation or a tab has seen something about a worker; `told` is its statistics, just now."""
         known = self._roster.get(hostname)
         if known is not None:
             known.inspected = learned(known.inspected)
+            if told:
+                known.said_at = self._clock.now()
             self._publish()
 
     def _on_operation(self, changes: frozenset[Subject]) -> None:
@@ -326,7 +452,6 @@ class WorkersService:
         history = self._seen_in_history
         snapshot = WorkersSnapshot(
             rows=self._roster.rows(
-                now_s=now_s,
                 failed=None if history is None else history.failed,
                 heard=() if history is None else history.heard,
                 heard_s=None if history is None or self._history_read is None else self._history_read[0],
@@ -339,6 +464,7 @@ class WorkersService:
             malformed=self._malformed,
         )
         old, self.snapshot = self.snapshot, snapshot
+        self._row_by_name = {row.hostname: row for row in snapshot.rows}
         if replace(old, as_of=None) != replace(snapshot, as_of=None):
             self.changed.emit(snapshot)
 
@@ -351,8 +477,13 @@ class WorkersService:
 
     def _forget(self) -> None:
         self._roster = Roster(self._clock.monotonic_s())
-        self._inspection = Inspection(self._roster, ask=self._ask, clock=self._clock)
+        self._turns = Turns(self._clock, round_s=self._round_s)
+        self._inspection = Inspection(
+            self._roster, ask=self._ask_by_itself, clock=self._clock, turns=self._turns
+        )
         self._inspection.set_visible(self._visible)
+        self._inspection.set_needed(bool(self._needed_by))
+        self._listing_was_last = False
         self._malformed = 0
         self._heard = self._reading = self._connected = False
         self._seen_in_history = self._history_read = None

@@ -18,7 +18,15 @@ from console.workers.page import WorkersPage
 from console.workers.service import WorkersService
 from console.workers.view_model import WorkersViewModel
 from tests.unit.queues.fakes import FakeClock
-from tests.unit.workers.fakes import FakeActivity, FakeControl, FakeWorker, FakeWorkerHistory, seen, summary
+from tests.unit.workers.fakes import (
+    FakeActivity,
+    FakeControl,
+    FakeDismissals,
+    FakeWorker,
+    FakeWorkerHistory,
+    seen,
+    summary,
+)
 
 
 class World:
@@ -31,6 +39,8 @@ class World:
         self.control = FakeControl()
         self.control.nodes = {f"celery@{name.replace('_', '-')}": one for name, one in workers.items()}
         self.history = FakeWorkerHistory()
+        self.dismissals = FakeDismissals()
+        self.went: list[tuple[str, str]] = []
         self.asked: list[Operation] = []
         self.session = Session(
             info=ConnectionInfo("c", "Shop staging", Environment.STAGING, mode),
@@ -54,9 +64,13 @@ class World:
             runner=self.runner,
             open_control=lambda _session: self.control,
             open_history=lambda _session: self.history,
+            open_dismissals=lambda _session: self.dismissals,
+            round_s=0.0,
         )
         self.view_model = WorkersViewModel(self.service, runner=self.runner, clock=self.clock)
-        self.page = WorkersPage(self.view_model)
+        self.page = WorkersPage(
+            self.view_model, navigate=lambda noun, query="": self.went.append((noun, query))
+        )
 
     async def _confirm(self, operation: Operation, connection: ConnectionInfo | None) -> Confirmation:
         assert connection is not None
@@ -89,8 +103,7 @@ class World:
         self.service.attach(self.session)
         self.session.set_status(LinkState.CONNECTED)
         self.beat_hearts()
-        await self.until(lambda: all(known.wanted_at_s is None for known in self.service._roster))
-        await self.until(lambda: self.service._inspection.looked_s is not None)
+        await self.until(lambda: self.service._inspection.is_settled)
 
     async def until(self, true: Callable[[], bool], within_s: float = 5.0) -> None:
         """Let Qt and asyncio go on until something is so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -17,7 +17,10 @@ from console.workers.task_history import SeenInHistory
 
 @dataclass
 class FakeWorker:
-    """One node. Sizes, queues and events can be changed by commands, as in a real worker."""
+    """One node. Sizes, queues, limits and events can be changed by commands, as in a real worker.
+
+    `stubborn` takes commands and does nothing; `unlisted` are methods whose answers JSON cannot express.
+    """
 
     pool: str = "prefork"
     places: int = 2
@@ -25,51 +28,117 @@ class FakeWorker:
     events: bool = False
     pid: int = 100
     registered: list[str] = field(default_factory=lambda: ["shop.add [rate_limit=10/s]", "shop.wait_for"])
+    autoscale: tuple[int, int] | None = None
+    restarts: bool = False
+    held: dict[str, list[object]] = field(default_factory=dict)
+    unlisted: tuple[str, ...] = ()
     mute: bool = False
     stubborn: bool = False
     gone: bool = False
 
-    def answer(self, method: str) -> object:
+    def answer(self, method: str, arguments: Mapping[str, object]) -> object:
         match method:
             case "ping":
                 return {"ok": "pong"}
             case "stats":
-                module = "thread" if self.pool == "threads" else self.pool
-                processes = (
-                    {"processes": list(range(self.places))} if self.pool in ("prefork", "solo") else {}
-                )
-                return {
-                    "total": {"shop.add": 3, "shop.wait_for": 1},
-                    "pid": self.pid,
-                    "uptime": 60,
-                    "prefetch_count": 8,
-                    "pool": {
-                        "implementation": f"celery.concurrency.{module}:TaskPool",
-                        "max-concurrency": self.places,
-                        **processes,
-                    },
-                }
+                return self._stats()
             case "active_queues":
                 return [{"name": name} for name in self.queues]
             case "conf":
-                return {"broker_url": "redis://:********@h/0", "worker_send_task_events": False}
+                restarts = {"worker_pool_restarts": True} if self.restarts else {}
+                return {
+                    "broker_url": "redis://:********@h/0",
+                    "worker_send_task_events": False,
+                    **restarts,
+                }
             case "registered":
                 return list(self.registered)
             case "active" | "reserved" | "scheduled" | "revoked":
-                return []
+                return self.held.get(method, [])
+            case _:
+                return self._obey(method, arguments)
+
+    def _stats(self) -> dict[str, object]:
+        module = "thread" if self.pool == "threads" else self.pool
+        first = self.pid + 1
+        processes = (
+            {"processes": list(range(first, first + self.places))} if self.pool in ("prefork", "solo") else {}
+        )
+        scaler = (
+            {}
+            if self.autoscale is None
+            else {"autoscaler": {"min": self.autoscale[0], "max": self.autoscale[1]}}
+        )
+        return {
+            "total": {"shop.add": 3, "shop.wait_for": 1},
+            "pid": self.pid,
+            "clock": "77",
+            "uptime": 60,
+            "prefetch_count": 8,
+            "rusage": {"utime": 1.5, "stime": 0.5, "maxrss": 65536},
+            "broker": {"transport": "redis", "hostname": "h", "port": 6379, "virtual_host": "0"},
+            "pool": {
+                "implementation": f"celery.concurrency.{module}:TaskPool",
+                "max-concurrency": self.places,
+                **processes,
+            },
+            **scaler,
+        }
+
+    def _obey(self, method: str, arguments: Mapping[str, object]) -> object:
+        if self.stubborn:
+            return {"ok": "taken"}
+        match method:
             case "pool_grow" | "pool_shrink":
-                return self._resize(1 if method == "pool_grow" else -1)
+                by = arguments["n"]
+                assert isinstance(by, int)
+                return self._resize(by if method == "pool_grow" else -by)
+            case "autoscale":
+                if self.autoscale is None:
+                    return {"error": "ValueError('Autoscale not enabled')"}
+                low, high = arguments["min"], arguments["max"]
+                assert isinstance(low, int)
+                assert isinstance(high, int)
+                self.autoscale = (low, high)
+                return {"ok": f"autoscale now max={high} min={low}"}
+            case "pool_restart":
+                if not self.restarts:
+                    return {"error": "ValueError('Pool restarts not enabled')"}
+                self.pid += 1000
+                return {"ok": "reload started"}
+            case "add_consumer":
+                self.queues = sorted({*self.queues, str(arguments["queue"])})
+                return {"ok": f"add consumer {arguments['queue']}"}
+            case "cancel_consumer":
+                self.queues = [name for name in self.queues if name != arguments["queue"]]
+                return {"ok": f"no longer consuming from {arguments['queue']}"}
+            case "rate_limit":
+                limit = f"rate_limit={arguments['rate_limit']}"
+                return self._limit(str(arguments["task_name"]), limit)
+            case "time_limit":
+                limits = [
+                    f"{key}={arguments[word]}"
+                    for key, word in (("time_limit", "hard"), ("soft_time_limit", "soft"))
+                    if arguments[word] is not None
+                ]
+                return self._limit(str(arguments["task_name"]), " ".join(limits))
             case "enable_events":
                 already, self.events = self.events, True
                 return {"ok": f"task events {'already ' if already else ''}enabled"}
             case _:
                 return {"error": f"KeyError('{method}')"}
 
+    def _limit(self, task: str, options: str) -> object:
+        names = [entry.split(" [")[0] for entry in self.registered]
+        if task not in names:
+            return {"error": "unknown task"}
+        self.registered[names.index(task)] = f"{task} [{options}]" if options else task
+        return {"ok": "set successfully"}
+
     def _resize(self, by: int) -> object:
         if self.pool in ("solo", "threads"):
             return {"error": "AttributeError(\"'TaskPool' object has no attribute 'grow'\")"}
-        if not self.stubborn:
-            self.places += by
+        self.places += by
         return {"ok": "pool will grow" if by > 0 else "pool will shrink"}
 
 
@@ -91,9 +160,9 @@ class FakeControl:
             self.asked.append(tuple(requests))
             answers = tuple(
                 {
-                    name: Reply(name, node.answer(request.method), timeout_s / 1000)
+                    name: Reply(name, node.answer(request.method, request.arguments), timeout_s / 1000)
                     for name, node in self.nodes.items()
-                    if self._hears(name, node, request)
+                    if self._hears(name, node, request) and request.method not in node.unlisted
                 }
                 for request in requests
             )
@@ -136,6 +205,22 @@ class FakeWorkerHistory:
         return SeenInHistory(self.failed, frozenset(self.heard) & frozenset(workers))
 
 
+class FakeDismissals:
+    """`Dismissals` in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, datetime] = {}
+        self.error: ConsoleError | None = None
+
+    def read(self) -> dict[str, datetime]:
+        return dict(self.kept)
+
+    def write(self, dismissed: Mapping[str, datetime]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.kept = dict(dismissed)
+
+
 class FakeActivity:
     """An activity log in a list."""
 
@@ -161,9 +246,11 @@ def seen(
     active: int | None = 0,
     pid: int = 100,
     processed: int = 7,
+    offset_s: float | None = 0.012,
 ) -> WorkerSeen:
+    load = (0.5, 0.4, 0.3)
     return WorkerSeen(
-        hostname, online, at, interval_s, active, processed, (0.5, 0.4, 0.3), pid, "py-celery 5.7.0"
+        hostname, online, at, interval_s, active, processed, load, pid, "py-celery 5.7.0", offset_s
     )
 
 

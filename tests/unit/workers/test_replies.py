@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.core.redaction import register_secret
-from console.workers.model import Inspected, Tab
+from console.workers.model import Inspected, Tab, TaskInfo
 from console.workers.replies import listing_rows, with_queues, with_registered, with_settings, with_stats
 
 ANYTHING = st.recursive(
@@ -69,7 +69,10 @@ def test_pools_have_the_names_of_the_command_line() -> None:
 def test_autoscale_and_names() -> None:
     assert with_stats(Inspected(), {"autoscaler": {"min": 2, "max": 8}}).autoscale == (2, 8)
     assert with_queues(Inspected(), [{"name": "b"}, {"name": "a"}, 3, {"name": 4}]).queues == ("a", "b")
-    assert with_registered(Inspected(), ["a.b [x=1]", "c", 5]).registered == ("a.b", "c")
+    assert with_registered(Inspected(), ["a.b [x=1]", "c", 5]).registered == (
+        TaskInfo("a.b"),
+        TaskInfo("c"),
+    )
 
 
 def test_the_setting_proves_only_that_events_are_on() -> None:

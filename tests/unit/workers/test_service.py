@@ -18,11 +18,20 @@ from console.core.errors import Cause, ConsoleError
 from console.core.notices import NoticeBoard
 from console.core.operations import Confirmation, Danger, Operation, OperationRunner
 from console.history.model import CollectorState
-from console.workers.inspection import AFTER_ERROR_S, HIDDEN_S, VISIBLE_MOST_S, VISIBLE_S
+from console.workers.inspection import AFTER_ERROR_S, NEEDED_S, ROUND_S, VISIBLE_MOST_S, VISIBLE_S
 from console.workers.model import Tab, WorkerRow, WorkerState
+from console.workers.roster import Question
 from console.workers.service import WorkersService
 from tests.unit.queues.fakes import FakeClock
-from tests.unit.workers.fakes import FakeActivity, FakeControl, FakeWorker, FakeWorkerHistory, seen, summary
+from tests.unit.workers.fakes import (
+    FakeActivity,
+    FakeControl,
+    FakeDismissals,
+    FakeWorker,
+    FakeWorkerHistory,
+    seen,
+    summary,
+)
 
 WAIT_S = 5.0
 ONE, TWO = "one@h", "two@h"
@@ -36,7 +45,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class World:
-    def __init__(self, tmp_path: Path, mode: Mode = Mode.FULL) -> None:
+    def __init__(self, tmp_path: Path, mode: Mode = Mode.FULL, round_s: float = 0.0) -> None:
         self.clock = FakeClock()
         self.notices = NoticeBoard(self.clock)
         self.activity = FakeActivity()
@@ -60,12 +69,15 @@ class World:
         self.asked: list[Operation] = []
         self.runner.confirm = self._confirm
         self.history = FakeWorkerHistory()
+        self.dismissals = FakeDismissals()
         self.service = WorkersService(
             clock=self.clock,
             notices=self.notices,
             runner=self.runner,
             open_control=lambda _session: self.control,
             open_history=lambda _session: self.history,
+            open_dismissals=lambda _session: self.dismissals,
+            round_s=round_s,
         )
 
     async def _confirm(self, operation: Operation, connection: ConnectionInfo | None) -> Confirmation:
@@ -85,11 +97,7 @@ class World:
         self.service.attach(self.session)
         self.session.set_status(LinkState.CONNECTED)
         self.beat_hearts(ONE, TWO)
-        await until(
-            lambda: (
-                self.service.consumers_by_queue() is not None and len(self.service.registered_tasks()) == 2
-            )
-        )
+        await until(lambda: self.service._inspection.is_settled)
 
 
 @pytest.fixture
@@ -141,8 +149,10 @@ async def test_who_works_unheard_sends_no_task_events(world: World) -> None:
     beat(9)
     await until(lambda: world.row(TWO).task_events is True)
     assert world.row(ONE).task_events is False
-    assert await world.runner.run(world.service.operations.enable_events(ONE))
+    assert world.service.snapshot.events_off == (ONE,)
+    assert await world.runner.run(world.service.operations.enable_events_on((ONE,)))
     assert world.row(ONE).task_events is True
+    assert not world.service.snapshot.events_off
 
 
 async def test_nothing_is_known_before_anything_is_heard(world: World) -> None:
@@ -210,17 +220,54 @@ async def test_a_worker_of_an_earlier_day_is_not_online(world: World) -> None:
     world.control.nodes.clear()
     old = seen(ONE, world.clock.now() - timedelta(seconds=600))
     world.service.on_summary(summary(old, seen(TWO, world.clock.now() - timedelta(days=1))))
-    assert [(row.hostname, row.state) for row in world.service.snapshot.rows] == [(ONE, WorkerState.OFFLINE)]
+    assert [row.state for row in world.service.snapshot.rows] == [WorkerState.OFFLINE] * 2, "until dismissed"
+
+
+async def test_offline_workers_stay_until_they_are_dismissed_and_come_back_when_heard(world: World) -> None:
+    await world.connect()
+    gone = seen(ONE, world.clock.now(), online=False)
+    world.service.on_summary(summary(gone, seen(TWO, world.clock.now())))
+    world.clock.pass_s(90_000)
+    world.beat_hearts(TWO)
+    assert world.row(ONE).state is WorkerState.OFFLINE
+    await world.service.dismiss([ONE, TWO])
+    assert [row.hostname for row in world.service.snapshot.rows] == [TWO], "who lives is not dismissed"
+    assert world.dismissals.kept == {ONE: gone.last_heartbeat}
+    notice = world.notices.notices[-1]
+    assert notice.text == f"{ONE} dismissed"
+    assert notice.action is not None
+    notice.action.run()
+    await until(lambda: world.service.row(ONE) is not None)
+    assert world.dismissals.kept == {}
+
+    await world.service.dismiss([ONE])
+    await world.service.detach()
+    world.service.attach(world.session)
+    world.service.on_summary(summary(gone, seen(TWO, world.clock.now())))
+    await until(lambda: world.service.row(ONE) is None)
+    world.beat_hearts(ONE)
+    assert world.row(ONE).state is WorkerState.ONLINE
+
+
+async def test_a_dismissal_that_cannot_be_kept_is_told(world: World) -> None:
+    await world.connect()
+    world.service.on_summary(summary(seen(ONE, world.clock.now(), online=False)))
+    world.dismissals.error = ConsoleError("The dismissed workers cannot be kept")
+    await world.service.dismiss([ONE])
+    assert world.service.row(ONE) is None
+    assert "The dismissed workers cannot be kept" in [notice.text for notice in world.notices.notices]
 
 
 async def test_a_restarted_worker_is_asked_again(world: World) -> None:
     await world.connect()
     await until(lambda: world.control.methods().count("registered") >= 1)
     count = world.control.methods().count("registered")
+    assert all(known.said_at is not None for known in world.service._roster)
     world.control.nodes[ONE].queues = ["reports"]
     world.service.on_summary(summary(seen(ONE, world.clock.now(), pid=200), seen(TWO, world.clock.now())))
     assert world.service.consumers_by_queue() is None, "what it consumes now is not known yet"
     await until(lambda: world.service.consumers_by_queue() == {"reports": 1, "mail": 1})
+    await until(lambda: world.service._inspection.is_settled)
     assert world.control.methods().count("registered") == count + 1
 
 
@@ -252,32 +299,64 @@ async def test_workers_without_heartbeats_are_there_as_long_as_they_answer(world
     await until(lambda: [row.hostname for row in world.service.snapshot.rows] == [TWO])
 
 
-async def test_looks_seldom_and_ever_less_while_nothing_changes(world: World) -> None:
+async def test_looks_ever_less_while_nothing_changes_and_not_at_all_while_nobody_looks(world: World) -> None:
     await world.connect()
-    service = world.service
-    await until(
-        lambda: (
-            service._inspection.every_s == HIDDEN_S and all(k.wanted_at_s is None for k in service._roster)
-        )
-    )
-    await until(lambda: world.control.methods()[-1] == "ping")
-    asked = world.control.methods().count("stats")
-    service.set_visible(True)
-    assert service._inspection.every_s == VISIBLE_S
-    pauses = []
-    for _ in range(4):
-        world.clock.pass_s(service._inspection.every_s)
+    service, inspection = world.service, world.service._inspection
+    asked = len(world.control.asked)
+    for _ in range(5):
+        world.clock.pass_s(100)
         world.beat_hearts(ONE, TWO)
         service._wake.set()
-        asked += 1
-        await until(lambda: world.control.methods().count("stats") == asked)  # noqa: B023
-        await until(lambda: service._inspection.looked_s == world.clock.monotonic_s())
-        pauses.append(service._inspection.every_s)
-    assert pauses[-1] == VISIBLE_MOST_S
+        await asyncio.sleep(0.02)
+    assert len(world.control.asked) == asked, "no page needs it"
+
+    service.set_needed("queues", True)
+    assert inspection.every_s(Question.QUEUES) == NEEDED_S
+    await until(lambda: world.control.methods()[asked:].count("active_queues") == 1)
+    service.set_needed("queues", False)
+    service.set_visible(True)
+    assert inspection.every_s(Question.STATS) == VISIBLE_S
+    count = world.control.methods().count("stats")
+    for _ in range(4):
+        world.clock.pass_s(inspection.every_s(Question.STATS))
+        world.beat_hearts(ONE, TWO)
+        service._wake.set()
+        count += 1
+        await until(lambda: world.control.methods().count("stats") == count)  # noqa: B023
+        await until(lambda: not inspection.is_waiting)
+    assert inspection.every_s(Question.STATS) == VISIBLE_MOST_S
     world.control.nodes[ONE].queues = ["new"]
     service.refresh()
     await until(lambda: world.row().queues == ("new",))
-    assert service._inspection.every_s == VISIBLE_S
+    assert inspection.every_s(Question.QUEUES) == VISIBLE_S
+
+
+async def test_asks_one_question_in_two_seconds_and_lists_have_every_other_turn(tmp_path: Path) -> None:
+    world = World(tmp_path, round_s=ROUND_S)
+    service = world.service
+    service.set_visible(True)
+    service.attach(world.session)
+    world.session.set_status(LinkState.CONNECTED)
+    try:
+        for number in range(1, 7):
+            world.beat_hearts(ONE, TWO)
+            service._wake.set()
+            await until(lambda: len(world.control.asked) == number)  # noqa: B023
+            service._wake.set()
+            await asyncio.sleep(0.02)
+            assert len(world.control.asked) == number
+            assert not service.may_read_again, "just asked"
+            world.clock.pass_s(ROUND_S)
+            assert service.may_read_again
+        assert all(len(requests) == 1 for requests in world.control.asked)
+        assert world.control.methods() == ["stats", "active_queues", "conf", "registered", "ping", "stats"]
+        service.refresh()
+        await service.listing(ONE, Tab.ACTIVE)
+        world.clock.pass_s(ROUND_S)
+        assert not service.may_read_again, "a list was the last, and others wait"
+    finally:
+        await service.detach()
+        await world.session.aclose()
 
 
 async def test_a_broker_that_fails_is_an_error_and_not_no_workers(world: World) -> None:
@@ -286,7 +365,9 @@ async def test_a_broker_that_fails_is_an_error_and_not_no_workers(world: World) 
     world.service.refresh()
     await until(lambda: world.service.snapshot.error is not None)
     assert len(world.service.snapshot.rows) == 2
-    assert world.service._inspection.next_look_s == AFTER_ERROR_S, "not again and again at once"
+    assert world.service._inspection.next_look_s == pytest.approx(AFTER_ERROR_S), (
+        "not again and again at once"
+    )
     world.control.error = None
     world.service.refresh()
     await until(lambda: world.service.snapshot.error is None)
@@ -312,6 +393,29 @@ async def test_listings_are_asked_of_one_worker(world: World) -> None:
     with pytest.raises(ConsoleError) as raised:
         await world.service.listing("nobody@h", Tab.ACTIVE)
     assert raised.value.cause is Cause.TIMEOUT
+
+
+async def test_a_list_that_cannot_be_sent_is_told_from_silence(world: World) -> None:
+    await world.connect()
+    world.control.nodes[ONE].unlisted = ("reserved",)
+    with pytest.raises(ConsoleError) as raised:
+        await world.service.listing(ONE, Tab.RESERVED)
+    assert raised.value.title == f"{ONE} cannot list these tasks"
+    assert "arguments that JSON cannot express" in raised.value.detail
+    assert world.row().state is WorkerState.ONLINE
+    assert world.service.snapshot.silent == ()
+
+
+async def test_statistics_looked_at_are_learnt(world: World) -> None:
+    await world.connect()
+    world.control.nodes[ONE].places = 7
+    world.clock.pass_s(3)
+    await world.service.listing(ONE, Tab.STATISTICS)
+    row = world.row()
+    assert (row.concurrency, row.said_at) == (7, world.clock.now())
+    assert (row.said.cpu_s, row.said.memory_bytes, row.said.logical_clock) == ((1.5, 0.5), 64 * 2**20, 77)
+    assert (row.said.broker, row.said.multiplier) == ("redis://h:6379/0", 4)
+    assert (row.clock_offset_s, row.said.pool_restarts) == (0.012, False)
 
 
 async def test_operations_end_with_what_the_worker_says(world: World) -> None:
