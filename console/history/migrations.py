@@ -121,8 +121,8 @@ VERSION_3 = """
     CREATE INDEX tasks_name ON tasks (name, at);
     CREATE INDEX tasks_worker ON tasks (worker, at);
     CREATE INDEX tasks_queue ON tasks (queue, at);
-    CREATE INDEX tasks_runtime ON tasks (runtime, state, name, worker, queue);
-    CREATE INDEX tasks_waited ON tasks (waited, state, name, worker, queue);
+    CREATE INDEX tasks_runtime ON tasks (runtime, at, state, name, worker, queue);
+    CREATE INDEX tasks_waited ON tasks (waited, at, state, name, worker, queue);
     CREATE INDEX tasks_retries ON tasks (retries, at, state, name, worker, queue);
     CREATE INDEX tasks_error ON tasks (error, at) WHERE error > 0;
     CREATE INDEX texts_root ON texts (root_id) WHERE root_id IS NOT NULL;
