@@ -57,7 +57,8 @@ def real(request: pytest.FixtureRequest, shop: Shop) -> Iterator[tuple[Real, str
 def running(task_id: str) -> TaskRow:
     return TaskRow(
         rowid=1, id=task_id, name="shop.wait_for", state=TaskState.STARTED, worker=None, queue=None,
-        sent=None, received=None, started=None, ended=None, waited_s=None, runtime_s=None, retries=0, change=1,
+        sent=None, received=None, started=None, ended=None, waited_s=None, runtime_s=None, retries=0,
+        change=1,
     )  # fmt: skip
 
 
