@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from console.broker.address import BrokerAddress, BrokerKind, Endpoint
+from console.broker.database import DatabaseAddress, DatabaseKind
 from console.broker.tls import TlsOptions
 from console.core.redaction import Secret
 
@@ -17,6 +18,7 @@ _TEXTS = (
     "host", "username", "key_prefix", "socket_path", "vhost", "master_name", "sentinel_username",
     "management_url",
 )  # fmt: skip
+_DATABASE_TEXTS = ("path", "host", "name", "username")
 _SECRETS = ("password", "sentinel_password")
 
 
@@ -52,6 +54,42 @@ def address_from_wire(values: Any) -> BrokerAddress:
         tls=None if tls is None else TlsOptions(**tls),
         sentinels=tuple(_endpoint(one) for one in values["sentinels"]),
         routes=tuple((_endpoint(far), _endpoint(near)) for far, near in values["routes"]),
+    )
+
+
+def results_to_wire(results: BrokerAddress | DatabaseAddress | None) -> dict[str, Any] | None:
+    """A result backend as JSON values, passwords included."""
+    if results is None:
+        return None
+    if isinstance(results, BrokerAddress):
+        return {"broker": address_to_wire(results)}
+    return {
+        "database": {
+            **{name: getattr(results, name) for name in _DATABASE_TEXTS},
+            "kind": results.kind.value,
+            "port": results.port,
+            "password": results.password.reveal(),
+            "tls": None if results.tls is None else asdict(results.tls),
+            "near": None if results.near is None else list(results.near),
+        }
+    }
+
+
+def results_from_wire(values: Any) -> BrokerAddress | DatabaseAddress | None:
+    """The result backend that `results_to_wire` made these of; raises as `address_from_wire` does."""
+    if values is None:
+        return None
+    if "broker" in values:
+        return address_from_wire(values["broker"])
+    database = values["database"]
+    tls, near = database["tls"], database["near"]
+    return DatabaseAddress(
+        **{name: _typed(database[name], str) for name in _DATABASE_TEXTS},
+        kind=DatabaseKind(database["kind"]),
+        port=_typed(database["port"], int),
+        password=Secret(_typed(database["password"], str)),
+        tls=None if tls is None else TlsOptions(**tls),
+        near=None if near is None else _endpoint(near),
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from console.broker.address import BrokerAddress
+from console.broker.database import DatabaseAddress
 from console.collector.wire import CollectorConfig, LineSplitter, decode_summary, encode_config
 from console.core.clock import Clock
 from console.core.happening import Happening
@@ -59,11 +60,21 @@ class CollectorClient:
         self._process: asyncio.subprocess.Process | None = None
         self._closing = False
 
-    def start(self, address: BrokerAddress, history_file: Path, log_file: Path) -> None:
-        """Begin to read the events of `address`; call `aclose` before another start."""
+    def start(
+        self,
+        address: BrokerAddress,
+        history_file: Path,
+        log_file: Path,
+        *,
+        results: BrokerAddress | DatabaseAddress | None = None,
+    ) -> None:
+        """Begin to read the events of `address`; call `aclose` before another start.
+
+        `results`: the result backend, which is asked for the end of tasks whose events were missed.
+        """
         self._closing = False
         self.summary = NOTHING_YET  # of another connection, perhaps
-        config = CollectorConfig(address, history_file, log_file)
+        config = CollectorConfig(address, history_file, log_file, results)
         self._tasks.start(self._keep_running(config), name="keep running")
 
     def check(self) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,8 +35,10 @@ from console.collector.events import Event, EventDecoder
 from console.collector.fold import Fold
 from console.collector.follow import Followed, HistoryFollower
 from console.collector.history_lock import HistoryLock
+from console.collector.reconcile import Give, Reconciler
 from console.collector.report import Reporter, Tell
 from console.core.errors import ConsoleError
+from console.history.marks import Mark
 from console.history.model import CollectorState, CollectorSummary, TaskState
 from console.history.schema import Sign
 from console.history.writer import HistoryWriter
@@ -79,6 +82,7 @@ class Collector:
         line: EventLine | None = None,
         open_history: Callable[[Path, Sign], HistoryWriter] = HistoryWriter,
         now: Callable[[], float] = time.time,
+        make_reconciler: Callable[[Give], Reconciler] | None = None,
     ) -> None:
         self._history_file = history_file
         self._reporter = Reporter(tell)
@@ -100,6 +104,8 @@ class Collector:
         self._lag_s: float | None = None
         self._subscribed = False
         self._stamped_s = 0.0
+        self._make_reconciler = make_reconciler
+        self._verdicts: deque[tuple[str, Mark]] = deque()
 
     def check(self) -> None:
         """See at once whether the line still lives. May be called from any thread."""
@@ -171,6 +177,21 @@ class Collector:
         if self._persistently(lambda: self._begin(store)) is None:
             return
         self._line.start()
+        reconciler = None if self._make_reconciler is None else self._make_reconciler(self._found)
+        if reconciler is not None:
+            reconciler.start()
+        try:
+            self._follow_line()
+        finally:
+            if reconciler is not None:
+                reconciler.stop()
+
+    def _found(self, verdicts: Sequence[tuple[str, Mark]]) -> None:
+        """What the reconciler tells, in its thread."""
+        self._verdicts.extend(verdicts)
+        self._line.wake()
+
+    def _follow_line(self) -> None:
         while not self._stopping.is_set():
             self._line.wait(IDLE_WAIT_S)
             began_s = time.monotonic()
@@ -208,9 +229,16 @@ class Collector:
         if items:
             self._take_in(items)
         fold = self._fold
+        if fold is not None:
+            self._take_verdicts(fold)
         due = self._subscribed and time.monotonic() - self._stamped_s >= ALIVE_STAMP_S
         if fold is not None and (fold.waiting or due):
             self._persistently(lambda: self._commit(store))
+
+    def _take_verdicts(self, fold: Fold) -> None:
+        while self._verdicts:
+            task_id, mark = self._verdicts.popleft()
+            self._persistently(partial(_judge, fold, task_id, mark))
 
     def _take_in(self, items: list[Item]) -> None:
         events: list[Event] = []
@@ -344,6 +372,11 @@ class Collector:
 
 def _apply(fold: Fold, events: list[Event], at: float) -> bool:
     fold.apply(events, received_at=at)
+    return True
+
+
+def _judge(fold: Fold, task_id: str, mark: Mark) -> bool:
+    fold.verdict(task_id, mark)
     return True
 
 

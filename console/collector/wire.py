@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from console.broker.address import BrokerAddress
-from console.broker.address_wire import address_from_wire, address_to_wire
+from console.broker.address_wire import (
+    address_from_wire,
+    address_to_wire,
+    results_from_wire,
+    results_to_wire,
+)
+from console.broker.database import DatabaseAddress
 from console.core.errors import Cause, ConsoleError
 from console.history.model import CollectorState, CollectorSummary, TaskState, WorkerSeen
 
@@ -22,11 +28,12 @@ MAX_LINE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class CollectorConfig:
-    """What a collector needs to know; `address` carries the password."""
+    """What a collector needs to know; `address` and `results` (the result backend) carry passwords."""
 
     address: BrokerAddress
     history_file: Path
     log_file: Path
+    results: BrokerAddress | DatabaseAddress | None = None
 
 
 def encode_config(config: CollectorConfig) -> bytes:
@@ -36,6 +43,7 @@ def encode_config(config: CollectorConfig) -> bytes:
             "broker": address_to_wire(config.address),
             "history_file": str(config.history_file),
             "log_file": str(config.log_file),
+            "results": results_to_wire(config.results),
         }
     )
 
@@ -45,11 +53,16 @@ def decode_config(line: bytes) -> CollectorConfig:
     try:
         values = json.loads(line)
         address = address_from_wire(values["broker"])
-        return CollectorConfig(address, Path(values["history_file"]), Path(values["log_file"]))
+        return CollectorConfig(
+            address,
+            Path(values["history_file"]),
+            Path(values["log_file"]),
+            results_from_wire(values["results"]),
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConsoleError(
             "The collector's configuration is not valid",
-            detail="One JSON line with broker, history_file and log_file is expected.",
+            detail="One JSON line with broker, history_file, log_file and results is expected.",
             cause=Cause.INVALID,
         ) from error
 

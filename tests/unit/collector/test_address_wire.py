@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.broker.address import BrokerAddress, BrokerKind
-from console.broker.address_wire import address_from_wire, address_to_wire
+from console.broker.address_wire import (
+    address_from_wire,
+    address_to_wire,
+    results_from_wire,
+    results_to_wire,
+)
+from console.broker.database import DatabaseAddress, DatabaseKind
 from console.broker.tls import TlsOptions
 from console.collector.wire import CollectorConfig, decode_config, encode_config
 from console.core.redaction import Secret
@@ -49,7 +55,31 @@ def test_any_address_survives_the_way(address: BrokerAddress) -> None:
     assert decode_config(line).address == address
 
 
+databases = st.builds(
+    DatabaseAddress,
+    kind=st.sampled_from(DatabaseKind),
+    path=texts,
+    host=texts,
+    port=st.integers(0, 65_535),
+    name=texts,
+    username=texts,
+    password=secrets,
+    tls=st.none() | st.builds(TlsOptions, st.booleans(), texts, texts, texts, texts),
+    near=st.none() | endpoints,
+)
+
+
+@given(st.none() | addresses | databases)
+def test_any_result_backend_survives_the_way(results: BrokerAddress | DatabaseAddress | None) -> None:
+    assert results_from_wire(json.loads(json.dumps(results_to_wire(results)))) == results
+    line = encode_config(CollectorConfig(BrokerAddress("h", 1), Path("h"), Path("l"), results))
+    assert decode_config(line).results == results
+
+
 def test_every_field_is_on_the_wire() -> None:
+    database = results_to_wire(DatabaseAddress(DatabaseKind.MYSQL))
+    assert database is not None
+    assert set(database["database"]) == set(DatabaseAddress.__slots__)
     wire = address_to_wire(BrokerAddress("h", 1))
     assert set(wire) == set(BrokerAddress.__slots__)
 

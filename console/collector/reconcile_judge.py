@@ -1,0 +1,245 @@
+"""What has become of a task that has fallen silent, and the words for it. Pure rules, no wire.
+
+A state that is wrong is worse than one that is old: `Lost` needs everything to be known, and whatever cannot
+be known leaves the task as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from console.collector.reconcile_evidence import Evidence, Hold, Suspect
+from console.history.marks import Mark, verdict_mark
+from console.history.model import TaskState, WorkerSeen
+
+if TYPE_CHECKING:
+    from console.broker.results import BackendResult
+
+MISSED = "the event of its end was missed"
+LONGEST_TEXT = 16_384
+LONGEST_TRACEBACK = 65_536
+BEATS_SILENT = 5
+"""After so many heartbeats that did not come a worker has ended (and never before `silent_s`)."""
+_ENDS = {
+    "SUCCESS": (TaskState.SUCCEEDED, f"The result backend holds its result; {MISSED}."),
+    "FAILURE": (TaskState.FAILED, f"The result backend holds its exception; {MISSED}."),
+    "REVOKED": (TaskState.REVOKED, "The result backend says that it was revoked."),
+    "REJECTED": (TaskState.REJECTED, "The result backend says that its message was rejected."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`mark`: what is to be told to the history, None for nothing new. `missing`: it was found nowhere.
+
+    `unsure`: why nothing can be said of a task that was found nowhere; "" otherwise.
+    """
+
+    mark: Mark | None = None
+    missing: bool = False
+    unsure: str = ""
+
+
+FINE = Judgement()
+
+
+def judge(suspect: Suspect, evidence: Evidence, *, missing_before: bool) -> Judgement:
+    """What is to be said of `suspect`; `missing_before`: an earlier round did not find it either."""
+    holders = evidence.workers.held.get(suspect.id, {})
+    running = [worker for worker, hold in holders.items() if hold is Hold.ACTIVE]
+    if running:
+        return _runs(suspect, evidence, running[0])
+    if (ended := _ended(suspect, evidence)) is not None:
+        return Judgement(ended)
+    if (revoked := _revoked(suspect, evidence, holders=tuple(holders))) is not None:
+        return Judgement(revoked)
+    found = evidence.messages is not None and suspect.id in evidence.messages.places
+    if holders or found:
+        return _turned_up(suspect, evidence)
+    if evidence.messages is None:
+        return FINE
+    unsure = _unsure(suspect, evidence)
+    if unsure:
+        return Judgement(unsure=unsure)
+    if not missing_before:
+        return Judgement(missing=True)
+    return Judgement(None if suspect.state is TaskState.LOST else _lost(suspect, evidence), missing=True)
+
+
+def _runs(suspect: Suspect, evidence: Evidence, worker: str) -> Judgement:
+    if suspect.state is TaskState.STARTED:
+        return FINE
+    if suspect.told is TaskState.STARTED:
+        return _turned_up(suspect, evidence)
+    reason = f"{worker} says that it runs it; the event of its start was missed."
+    return Judgement(_mark(suspect, evidence, TaskState.STARTED, reason, worker=worker))
+
+
+def _turned_up(suspect: Suspect, evidence: Evidence) -> Judgement:
+    """It is somewhere: what was said of it before no longer holds."""
+    if suspect.state is suspect.told:
+        return FINE
+    return Judgement(verdict_mark(None, _when(suspect, evidence), ""))
+
+
+def _ended(suspect: Suspect, evidence: Evidence) -> Mark | None:
+    """The end that the result backend knows of."""
+    result = (evidence.results or {}).get(suspect.id)
+    if result is None or result.state not in _ENDS:
+        return None
+    state, reason = _ENDS[result.state]
+    return verdict_mark(
+        state,
+        _when(suspect, evidence),
+        reason,
+        worker=result.worker or "",
+        ended=_instant_of(result),
+        result=_cut(result.result_text, LONGEST_TEXT),
+        exception=_cut(result.exception, LONGEST_TEXT),
+        traceback=_cut(result.traceback, LONGEST_TRACEBACK),
+    )
+
+
+def _revoked(suspect: Suspect, evidence: Evidence, *, holders: tuple[str, ...]) -> Mark | None:
+    """Workers tell of a revoked task only when its time comes; until then it is in their lists."""
+    knowing = evidence.workers.revoked.get(suspect.id, frozenset())
+    if suspect.told not in (TaskState.RECEIVED, TaskState.RETRYING) or not knowing:
+        return None
+    if holders:
+        if not knowing.issuperset(holders):
+            return None
+        at = f" at {_clock(suspect.eta, evidence.now)}" if suspect.eta > evidence.now else ""
+        reason = f"It was revoked: {_several(holders)} will drop it instead of running it{at}."
+    elif not _all_answered(evidence):
+        return None
+    else:
+        reason = f"It was revoked: {_several(tuple(knowing))} will not run it, and no worker holds it."
+    return _mark(suspect, evidence, TaskState.REVOKED, reason)
+
+
+def _unsure(suspect: Suspect, evidence: Evidence) -> str:
+    """Why it cannot be said that a task which was found nowhere is lost; "" when it can."""
+    workers, messages = evidence.workers, evidence.messages
+    if workers.problem:
+        return workers.problem
+    if not workers.asked_all or not _all_answered(evidence):
+        silent = sorted(_live(evidence) - workers.answered)
+        who = _several(tuple(silent)) if silent else "A worker"
+        return f"{who} did not answer."
+    if messages is not None and not messages.complete:
+        return messages.problem
+    if evidence.results_problem:
+        return evidence.results_problem
+    result = (evidence.results or {}).get(suspect.id)
+    if result is not None and not result.state:
+        return f"Its result cannot be read: {result.problem}."
+    if any(gap.end is None for gap in evidence.gaps):
+        return "Events are not read at this time."
+    return _may_have_ended(suspect, evidence)
+
+
+def _may_have_ended(suspect: Suspect, evidence: Evidence) -> str:
+    """Why its end may have passed unnoticed: not every task leaves a result, and events can be off."""
+    missed = any(_overlaps(suspect, gap.end) for gap in evidence.gaps)
+    if suspect.told in (TaskState.RECEIVED, TaskState.STARTED):
+        if suspect.worker not in evidence.seen:
+            return f"Nothing is known of its worker {suspect.worker}."
+        if not _fate(suspect, evidence):
+            return f"It may have ended unnoticed: {suspect.worker} runs on and does not hold it any more."
+        if evidence.results is None and missed:
+            return "It may have ended while events were missed, and no result backend is known."
+        return ""
+    # Whoever took it would have said so.
+    if missed or evidence.results is None:
+        return "It may have run unnoticed."
+    answered = evidence.workers.answered
+    if answered and all(evidence.heard.get(name, 0.0) > suspect.quiet_since for name in answered):
+        return ""
+    return "It may have run unnoticed: not every worker was heard to send events since."
+
+
+def _lost(suspect: Suspect, evidence: Evidence) -> Mark:
+    if 0.0 < suspect.expires < evidence.now and suspect.told is TaskState.SENT:
+        at = _clock(suspect.expires, evidence.now)
+        reason = f"It expired at {at} before a worker took it, and its message is gone."
+        return _mark(suspect, evidence, TaskState.REVOKED, reason)
+    nobody = "No worker holds it" if evidence.workers.answered else "No worker is running"
+    if evidence.results is None:
+        words = [f"{nobody}, and it is in no queue. No result backend is known that could tell more."]
+    else:
+        words = [f"{nobody}, it is in no queue, and the result backend does not know it."]
+    if fate := _fate(suspect, evidence):
+        words.append(fate)
+    missed = [gap for gap in evidence.gaps if _overlaps(suspect, gap.end)]
+    if missed:
+        at = _clock(missed[-1].start.timestamp(), evidence.now)
+        words.append(f"Events were missed from {at} on, so that it may also have ended unnoticed.")
+    return _mark(suspect, evidence, TaskState.LOST, " ".join(words))
+
+
+def _fate(suspect: Suspect, evidence: Evidence) -> str:
+    """What became of the worker that had it; "" when it still runs or is not known."""
+    seen = evidence.seen.get(suspect.worker)
+    if seen is None:
+        return ""
+    if has_ended(seen, evidence.now, evidence.silent_s) and seen.hostname not in evidence.workers.answered:
+        verb = "was last heard of" if seen.online else "ended"
+        at = _clock(seen.last_heartbeat.timestamp(), evidence.now)
+        return f"Its worker {seen.hostname} {verb} at {at}."
+    if seen.pid and suspect.pid and seen.pid != suspect.pid:
+        return f"Its worker {seen.hostname} was started anew since."
+    return ""
+
+
+def has_ended(seen: WorkerSeen, now: float, silent_s: float) -> bool:
+    """Whether a worker said goodbye or has been silent for too long."""
+    silence_s = now - seen.last_heartbeat.timestamp()
+    return not seen.online or silence_s > max(silent_s, BEATS_SILENT * seen.interval_s)
+
+
+def _live(evidence: Evidence) -> set[str]:
+    return {
+        name for name, seen in evidence.seen.items() if not has_ended(seen, evidence.now, evidence.silent_s)
+    }
+
+
+def _all_answered(evidence: Evidence) -> bool:
+    workers = evidence.workers
+    if workers.problem or not _live(evidence) <= workers.answered:
+        return False
+    return workers.listening is None or len(workers.answered | workers.beats) >= workers.listening
+
+
+def _overlaps(suspect: Suspect, end: datetime | None) -> bool:
+    return end is None or end.timestamp() > suspect.quiet_since
+
+
+def _mark(suspect: Suspect, evidence: Evidence, state: TaskState, reason: str, *, worker: str = "") -> Mark:
+    return verdict_mark(state, _when(suspect, evidence), reason, worker=worker, events=suspect.events)
+
+
+def _when(suspect: Suspect, evidence: Evidence) -> float:
+    """The instant of what is said now: after all that is known, even from a clock that is ahead."""
+    return round(max(evidence.now, suspect.newest), 6)
+
+
+def _instant_of(result: BackendResult) -> float:
+    return 0.0 if result.date_done is None else round(result.date_done.timestamp(), 6)
+
+
+def _cut(text: str | None, limit: int) -> str | None:
+    return text if text is None or len(text) <= limit else f"{text[:limit]}…"
+
+
+def _several(names: tuple[str, ...]) -> str:
+    first, *others = sorted(names)
+    return first if not others else f"{first} and {len(others)} more"
+
+
+def _clock(instant: float, now: float) -> str:
+    """The time of day on this computer, with the day when it is another."""
+    there = datetime.fromtimestamp(instant, UTC).astimezone()
+    today = datetime.fromtimestamp(now, UTC).astimezone()
+    return f"{there:%H:%M:%S}" if there.date() == today.date() else f"{there:%H:%M:%S on %Y-%m-%d}"
