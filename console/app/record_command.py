@@ -133,7 +133,8 @@ async def _collect(home: Home, connection: Connection, ways: Ways, ended: asynci
     client.summaries.connect(on_summary)
     history = home.history_file(connection.id)
     _tell(f"{connection.name}: recording into {history}")
-    client.start(ways.broker, history, home.logs / f"collector-{connection.id}.log")
+    log_file = home.logs / f"collector-{connection.id}.log"
+    client.start(ways.broker, history, log_file, results=ways.results)
     try:
         await ended.wait()
     finally:

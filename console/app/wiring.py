@@ -211,7 +211,7 @@ class Console:
     def _opened(self, session: Session) -> None:
         session.rights_changed.connect(lambda _rights: self._ask_again_what_is_permitted())
         log_file = self.home.logs / f"collector-{session.info.id}.log"
-        self.collector.start(session.address, session.history_file, log_file)
+        self.collector.start(session.address, session.history_file, log_file, results=session.results)
         for service in (
             self.workers,
             self.queues,
