@@ -8,14 +8,15 @@ received, started and succeeded within one batch costs one insert.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 from console.collector.events import Event
-from console.history.buckets import bucket_of
+from console.collector.tally import FUTURE_S, Filed, tally
 from console.history.errors import fingerprint
+from console.history.figures import FigureCounters
 from console.history.ids import StoredId, pack_id, pack_optional, unpack_id, unpack_optional
 from console.history.marks import (
     CANCELLED,
@@ -38,12 +39,10 @@ from console.history.marks import (
     sane_instant,
     with_verdict,
 )
-from console.history.model import Measure, TaskState, WorkerSeen
+from console.history.model import TaskState, WorkerSeen
 from console.history.schema import WordKind
 from console.history.words import WordNumbers, WordStore
-from console.history.writer import Batch, Figure
-
-MinuteKey = tuple[int, str, int, int]  # minute of the epoch, task name, measure, bucket (-1: none)
+from console.history.writer import Batch
 
 KEPT_TASKS = 40_000
 DROPPED_TASKS = 10_000
@@ -52,7 +51,6 @@ MAX_TRACEBACK = 65_536
 MAX_WORD = 512
 MAX_HOSTNAME = 255
 MAX_WORKERS = 2000
-FUTURE_S = 3600.0
 BIGGEST_INTEGER = 2**53
 DEFAULT_INTERVAL_S = 2.0
 
@@ -67,15 +65,6 @@ _KINDS = {
     "task-revoked": REVOKED,
     "task-rejected": REJECTED,
 }
-_MEASURES = {
-    SENT: Measure.SENT,
-    RECEIVED: Measure.RECEIVED,
-    SUCCEEDED: Measure.SUCCEEDED,
-    FAILED: Measure.FAILED,
-    RETRIED: Measure.RETRIED,
-    REVOKED: Measure.OTHER,
-    REJECTED: Measure.OTHER,
-}
 _NO_KEY: tuple[Any, ...] = ()
 _NOTHING: tuple[str | None, ...] = (None,) * 4
 
@@ -89,6 +78,9 @@ class FoldStore(WordStore, Protocol):
     def next_rowid(self) -> int: ...
 
     def counts(self) -> dict[TaskState, int]: ...
+
+    def figure_steps(self) -> list[bytes]:
+        """What a run before has counted and not stored everywhere."""
 
 
 class _Task:
@@ -118,6 +110,11 @@ class _Task:
         self.result: str | None = None
         self.result_key = _NO_KEY
 
+    @property
+    def files(self) -> Filed:
+        """What it is counted under."""
+        return self.identity[0] or "", self.route[0] or ""
+
 
 class Fold:
     """Rows out of events, for the history `store`; `workers` are those known from before.
@@ -136,14 +133,17 @@ class Fold:
         self._tasks: dict[str, _Task] = {}
         self._dirty: dict[str, _Task] = {}
         self._words = WordNumbers(store)
-        self._minutes: defaultdict[MinuteKey, int] = defaultdict(int)
+        number = self._words.number
+        self._figures = FigureCounters(
+            partial(number, WordKind.NAME), partial(number, WordKind.QUEUE), kept=store.figure_steps()
+        )
         self._dirty_workers: set[str] = set()
         self._inserted: set[str] = set()
 
     @property
     def waiting(self) -> bool:
         """Whether something is folded that is not stored."""
-        return bool(self._dirty or self._dirty_workers or self._minutes)
+        return bool(self._dirty or self._dirty_workers or self._figures.fresh)
 
     @property
     def moves_tasks(self) -> bool:
@@ -197,7 +197,7 @@ class Fold:
         for task in self._dirty.values():
             self._add(batch, task, change)
         batch.counts = dict(self.counts)
-        batch.figures = self._figures()
+        batch.figures = self._figures.take(alive)
         batch.workers = [self.workers[hostname] for hostname in self._dirty_workers]
         batch.words = self._words.rows()
         return batch
@@ -208,7 +208,7 @@ class Fold:
             task.stored = task.derived
         self._dirty.clear()
         self._inserted.clear()
-        self._minutes.clear()
+        self._figures.stored()
         self._words.stored()
         self._dirty_workers.clear()
         if len(self._tasks) > KEPT_TASKS:
@@ -230,18 +230,27 @@ class Fold:
             task = self._tasks[task_id] = _Task(task_id)
         when = sane_instant(event.timestamp) if event.timestamp is not None else 0.0
         host = _word(event.hostname) or ""
+        filed = task.files
         first, second = self._texts(kind, event, task, when, host)
         pid = event.pid or 0
         mark: Mark = (kind, when, host, pid if 0 <= pid < BIGGEST_INTEGER else 0, first, second)
         self._dirty[task_id] = task
         if mark in task.marks:
             return
-        task.marks.append(mark)
+        before, task.marks = task.marks, [*task.marks, mark]
         if len(task.marks) > MAX_MARKS:
             task.marks = newest(task.marks)
             if mark not in task.marks:
                 return
-        self._count(kind, event, task, when, received_at)
+        files = task.files
+        tally(
+            self._figures,
+            mark,
+            before,
+            filed=filed if before else files,
+            files=files,
+            received_at=received_at,
+        )
 
     def _texts(self, kind: int, event: Event, task: _Task, when: float, host: str) -> tuple[Any, Any]:
         """The two values of the mark; groups of texts move to the task when this event owns them."""
@@ -294,38 +303,6 @@ class Fold:
         if key > task.identity_key or _ties(identity) > _ties(task.identity):
             task.identity, task.identity_key = identity, key
 
-    def _count(self, kind: int, event: Event, task: _Task, when: float, received_at: float) -> None:
-        measure = _MEASURES.get(kind)
-        if measure is None and kind != STARTED:
-            return
-        minute = _minute(when, received_at)
-        name = _word(event.name) or task.identity[0] or ""
-        if kind in (FAILED, REJECTED) and self._is_one_end(kind, task, name, received_at):
-            return
-        if measure is not None:
-            self._minutes[(minute, name, int(measure), -1)] += 1
-        if kind == SUCCEEDED and event.runtime is not None and 0.0 <= event.runtime < math.inf:
-            self._minutes[(minute, name, int(Measure.RUNTIME), bucket_of(event.runtime))] += 1
-        if kind == STARTED and when:
-            waits = [mark for mark in task.marks if mark[0] == STARTED]
-            if len(waits) == 1:
-                since = [mark[1] for mark in task.marks if mark[0] == SENT] or [
-                    mark[1] for mark in task.marks if mark[0] == RECEIVED
-                ]
-                if since and min(since) > 0.0:
-                    wait = max(when - min(since), 0.0)
-                    self._minutes[(minute, name, int(Measure.WAIT), bucket_of(wait))] += 1
-
-    def _is_one_end(self, kind: int, task: _Task, name: str, received_at: float) -> bool:
-        """Whether a refusal is the failure that was counted; a refusal counted before it is taken back."""
-        refused = [one for one in task.marks if one[0] == REJECTED and not one[4]]
-        if kind == REJECTED:
-            return bool(refused) and any(one[0] == FAILED for one in task.marks)
-        if refused:
-            minute = _minute(refused[0][1], received_at)
-            self._minutes[(minute, name, int(Measure.OTHER), -1)] -= 1
-        return False
-
     def _add(self, batch: Batch, task: _Task, change: int) -> None:
         """The row and the texts of `task`, and what is searched where that changed."""
         row = derive(task.marks)
@@ -361,17 +338,6 @@ class Fold:
         )  # fmt: skip
         task.derived = (args, kwargs, result, row.exception)
         _index(batch, task)
-
-    def _figures(self) -> list[Figure]:
-        """The counters of this batch by minute and hour, over all and by task name."""
-        figures: defaultdict[tuple[int, int, int, int, int, int], int] = defaultdict(int)
-        for (minute, name, measure, bucket), count in self._minutes.items():
-            word = self._words.number(WordKind.NAME, name)
-            for span, slot in ((60, minute), (3600, minute // 60)):
-                figures[(span, slot, 0, 0, measure, bucket)] += count
-                if word:
-                    figures[(span, slot, 1, word, measure, bucket)] += count
-        return [(*key, count) for key, count in figures.items()]
 
     def _heartbeat(self, event: Event, received_at: float) -> None:
         hostname = event.hostname or ""
@@ -468,11 +434,6 @@ def _word(text: str | None) -> str | None:
 def _is_hostname(text: str | None) -> bool:
     """Whether a worker can have this name; anything else would be a row of a worker that is none."""
     return bool(text) and text is not None and len(text) <= MAX_HOSTNAME and text.isprintable()
-
-
-def _minute(when: float, received_at: float) -> int:
-    """The minute of an event; a clock that is ahead must not put bars into the future of the charts."""
-    return int((when if 0.0 < when < received_at + FUTURE_S else received_at) // 60)
 
 
 def _integer(number: int | None) -> int | None:

@@ -39,7 +39,8 @@ Counted = tuple[int, str, str, int]
 FigureRow = tuple[int, int, int, int, int, int, int]
 """A row of `figures`: span (s), slot (epoch // span), kind, word, measure, bucket, n."""
 
-STEPS_TABLE = "CREATE TABLE figure_steps (number INTEGER PRIMARY KEY, counts BLOB NOT NULL)"
+KEPT_STEPS = "SELECT counts FROM figure_steps ORDER BY number"
+"""The blobs that a run left behind when it was killed."""
 _ADD = "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
 
 
@@ -63,12 +64,15 @@ class FigureBatch:
     forget: bool = False
 
 
+NO_FIGURES = FigureBatch()
+
+
 class FigureCounters:
     """Counts of a run of the collector; belongs to the thread of the fold.
 
     `name_number` and `queue_number` give the number of a word and may raise `ConsoleError`; they are asked
     when something is taken, not when it is counted. `kept` are the blobs that a run before left behind
-    (`kept_steps`).
+    (`KEPT_STEPS`).
     """
 
     def __init__(
@@ -96,15 +100,20 @@ class FigureCounters:
         """
         self._fresh[minute, name, queue, measure << 8] += n
 
+    def add(self, measure: Measure, minute: int, name: str, queue: str, bucket: int, n: int) -> None:
+        """The same for what has its bucket already (`PLAIN`: none)."""
+        self._fresh[minute, name, queue, (measure << 8) + 1 + bucket] += n
+
     def time(
         self, measure: Measure, minute: int, name: str, queue: str, duration_s: float, n: int = 1
     ) -> None:
         """The same for a duration: it goes into the bucket it belongs to."""
         self._fresh[minute, name, queue, (measure << 8) + 1 + bucket_of(duration_s)] += n
 
-    def waiting(self, now_s: float) -> bool:
-        """Whether there is something to store now (`now_s`: seconds of the epoch)."""
-        return bool(self._fresh) or self._due(now_s)
+    @property
+    def fresh(self) -> bool:
+        """Whether something was counted that is not stored."""
+        return bool(self._fresh)
 
     def take(self, now_s: float, *, everything: bool = False) -> FigureBatch:
         """What is to be stored now; `everything` at the end of a run. Call `stored()` after it was.
@@ -166,11 +175,6 @@ def store_figures(connection: sqlite3.Connection, batch: FigureBatch) -> None:
         connection.execute("INSERT INTO figure_steps (counts) VALUES (?)", (batch.step,))
     if batch.forget:
         connection.execute("DELETE FROM figure_steps")
-
-
-def kept_steps(connection: sqlite3.Connection) -> list[bytes]:
-    """The blobs that a run left behind when it was killed. Raises `sqlite3.Error`."""
-    return [row[0] for row in connection.execute("SELECT counts FROM figure_steps ORDER BY number")]
 
 
 def prune_figures(connection: sqlite3.Connection, now_s: float) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from console.history.figures import KEPT_STEPS, NO_FIGURES, FigureBatch, store_figures
 from console.history.ids import StoredId, unpack_id
 from console.history.marks import CODE_OF, STATE_CODES, instant
 from console.history.model import Gap, TaskState, Unfinished, WorkerSeen
@@ -26,7 +27,6 @@ from console.history.schema import (
 )
 
 Text = tuple[int, str | None, str | None]  # rowid, and the two texts of a full-text table
-Figure = tuple[int, int, int, int, int, int, int]  # span, slot, kind, word, measure, bucket, n
 IDS_PER_SELECT = 500
 
 _INSERT = f"INSERT INTO tasks ({', '.join(ROW_COLUMNS)}) VALUES ({', '.join('?' * len(ROW_COLUMNS))})"  # noqa: S608
@@ -46,10 +46,6 @@ _LOAD = (
     "SELECT tasks.rowid, tasks.id, tasks.state, (SELECT word FROM words WHERE id = tasks.name), "  # noqa: S608
     "(SELECT word FROM words WHERE id = tasks.queue), "
     f"{', '.join(LOADED_COLUMNS[5:])} FROM tasks JOIN texts USING (rowid) WHERE tasks.id IN "
-)
-_FIGURE = (
-    "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (span, slot, kind, word, measure, bucket) DO UPDATE SET n = n + excluded.n"
 )
 
 
@@ -75,7 +71,7 @@ class Batch:
     forget_outcome: list[Text] = field(default_factory=list)
     outcome: list[Text] = field(default_factory=list)
     counts: Mapping[TaskState, int] = field(default_factory=dict)
-    figures: Iterable[Figure] = ()
+    figures: FigureBatch = NO_FIGURES
     words: Iterable[tuple[int, int, str]] = ()
     workers: Sequence[WorkerSeen] = ()
     events: int = 0
@@ -130,6 +126,10 @@ class HistoryWriter:
         """The workers as they were when the last run ended."""
         return [worker_from(row) for row in self._all(f"SELECT {WORKER_COLUMNS} FROM workers")]  # noqa: S608
 
+    def figure_steps(self) -> list[bytes]:
+        """What a run before has counted and not stored everywhere."""
+        return [row[0] for row in self._all(KEPT_STEPS)]
+
     def load(self, ids: Sequence[StoredId]) -> list[tuple[Any, ...]]:
         """The stored tasks among `ids`, as tuples in the order of `LOADED_COLUMNS`."""
         found: list[tuple[Any, ...]] = []
@@ -163,7 +163,7 @@ class HistoryWriter:
             connection.executemany(_UPDATE, batch.updates)
             connection.executemany(_TEXTS, batch.texts)
             _index(connection, batch)
-            connection.executemany(_FIGURE, batch.figures)
+            store_figures(connection, batch.figures)
             connection.executemany(
                 "INSERT INTO counts VALUES (?, ?) ON CONFLICT (state) DO UPDATE SET n = excluded.n",
                 [(CODE_OF[state], count) for state, count in batch.counts.items()],

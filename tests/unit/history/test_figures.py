@@ -11,13 +11,12 @@ from console.history.figures import (
     ALL_EVERY_S,
     FEW,
     KEPT_S,
+    KEPT_STEPS,
     PLAIN,
     SPANS_S,
-    STEPS_TABLE,
     FigureBatch,
     FigureCounters,
     FigureKind,
-    kept_steps,
     prune_figures,
     store_figures,
 )
@@ -51,7 +50,7 @@ def database() -> sqlite3.Connection:
         "word INTEGER NOT NULL, measure INTEGER NOT NULL, bucket INTEGER NOT NULL, n INTEGER NOT NULL, "
         "PRIMARY KEY (span, slot, kind, word, measure, bucket)) WITHOUT ROWID"
     )
-    connection.execute(STEPS_TABLE)
+    connection.execute("CREATE TABLE figure_steps (number INTEGER PRIMARY KEY, counts BLOB NOT NULL)")
     return connection
 
 
@@ -60,6 +59,10 @@ def store(connection: sqlite3.Connection, counters: FigureCounters, now_s: float
     store_figures(connection, batch)
     counters.stored()
     return batch
+
+
+def kept_steps(connection: sqlite3.Connection) -> list[bytes]:
+    return [row[0] for row in connection.execute(KEPT_STEPS)]
 
 
 def sums(connection: sqlite3.Connection, span: int, kind: int) -> dict[tuple[int, int, int], int]:
@@ -104,14 +107,13 @@ def test_the_minutes_of_everything_are_there_at_once_and_the_rest_soon() -> None
     assert len(kept_steps(connection)) == 1
     assert sums(connection, 60, FigureKind.ALL) == {(MINUTE, 0, Measure.SENT): 2 * (FEW + 9)}
     assert sums(connection, 60, FigureKind.QUEUE) == {(MINUTE, words(FAST), Measure.SENT): FEW + 9}
-    assert not counters.waiting(NOW + 2)
-    assert counters.waiting(NOW + ALL_EVERY_S)
+    assert not counters.fresh
     assert store(connection, counters, NOW + ALL_EVERY_S).forget
     assert kept_steps(connection) == []
     assert sums(connection, 3600, FigureKind.QUEUE) == {
         (MINUTE // 60, words(FAST), Measure.SENT): 2 * (FEW + 9)
     }
-    assert not counters.waiting(NOW + 2 * ALL_EVERY_S)
+    assert not counters.take(NOW + 2 * ALL_EVERY_S).forget
 
 
 def test_what_was_taken_back_leaves_nothing() -> None:
@@ -133,7 +135,7 @@ def test_a_batch_that_could_not_be_stored_is_taken_again() -> None:
     counters.count(Measure.SENT, MINUTE, MAIL, FAST)
     counters.take(NOW)
     counters.count(Measure.SENT, MINUTE, MAIL, FAST)
-    assert counters.waiting(NOW)
+    assert counters.fresh
     store(connection, counters, NOW)
     assert sums(connection, 60, FigureKind.NAME) == {(MINUTE, words(MAIL), Measure.SENT): 2}
 
