@@ -87,7 +87,8 @@ class Opening:
             raise ConsoleError(
                 "The local stack is not running", remedy="Press Start local stack.", cause=Cause.NOT_FOUND
             )
-        return self._session(connection, Ways(local[0], local[1], None))
+        # The bundled project keeps its results with its schedules.
+        return self._session(connection, Ways(local[0], local[1], local[1]))
 
     async def _open(self, connection: Connection, why: ConsoleError | None) -> Session:
         failures = 0
