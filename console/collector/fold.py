@@ -40,6 +40,7 @@ from console.history.marks import (
     with_verdict,
 )
 from console.history.model import TaskState, WorkerSeen
+from console.history.retention import Removed
 from console.history.schema import WordKind
 from console.history.words import WordNumbers, WordStore
 from console.history.writer import Batch
@@ -214,6 +215,15 @@ class Fold:
         if len(self._tasks) > KEPT_TASKS:
             for task_id in list(self._tasks)[:DROPPED_TASKS]:
                 del self._tasks[task_id]
+
+    def removed(self, removed: Removed) -> None:
+        """What has been removed from the history; nothing may be waiting to be stored meanwhile."""
+        for task_id in removed.ids:
+            self._tasks.pop(task_id, None)
+        for state, count in removed.by_state.items():
+            self.counts[state] -= count
+        if removed.words:
+            self._words.forget()
 
     def _fetch(self, ids: set[str]) -> None:
         """Take back those of `ids` that are stored and not in memory."""

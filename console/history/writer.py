@@ -17,6 +17,7 @@ from console.history.figures import KEPT_STEPS, NO_FIGURES, FigureBatch, store_f
 from console.history.ids import StoredId, unpack_id
 from console.history.marks import CODE_OF, STATE_CODES, instant
 from console.history.model import Gap, TaskState, Unfinished, WorkerSeen
+from console.history.retention import Retention, Trimming
 from console.history.schema import (
     ROW_COLUMNS,
     TEXT_COLUMNS,
@@ -153,6 +154,10 @@ class HistoryWriter:
                 (CODE_OF[state], older_than.timestamp(), limit),
             )
         return [_unfinished(row) for row in sorted(found, key=lambda row: float(row[5]))[:limit]]
+
+    def trimming(self, retention: Retention) -> Trimming:
+        """What keeps this history within `retention`, to be called between batches."""
+        return Trimming(self._connection, self.path, retention)
 
     def commit(self, batch: Batch) -> None:
         """Store `batch` as one transaction."""
