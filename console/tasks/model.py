@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -29,8 +30,11 @@ _CLIENT = re.compile(r"gen(?P<pid>\d+)@(?P<host>.+)")
 class TasksSnapshot:
     """What the page shows.
 
-    `rows` None: not read yet. `counts` are those of the chips, `pending` counts rows above that are
-    held back while the person has scrolled down. `stale` says that events are not being read now;
+    `rows` None: not read yet; they are a stretch of the list, with `more` rows behind it and `more_above`
+    before it. `details` is what columns show besides, None when none does. `groups` are the errors of what
+    matches, None while nobody looks at them. `counts` are those of the chips, `pending` counts rows above
+    that are held back while the person has scrolled down or selected a row. `events_off` are workers whose
+    tasks are not seen because they send no events. `stale` says that events are not being read now;
     `as_of` is the last instant at which they were. `attached` says that a connection is open.
     """
 
@@ -39,10 +43,14 @@ class TasksSnapshot:
     query_error: QueryError | None = None
     rows: tuple[TaskRow, ...] | None = None
     more: bool = False
+    more_above: bool = False
+    details: Mapping[str, TaskDetail] | None = None
+    groups: tuple[ErrorGroup, ...] | None = None
     counts: Counts | None = None
     took_ms: float | None = None
     pending: int = 0
-    gap: Gap | None = None
+    gaps: tuple[Gap, ...] = ()
+    events_off: tuple[str, ...] = ()
     as_of: datetime | None = None
     error: ConsoleError | None = None
     stale: bool = False
@@ -55,13 +63,13 @@ class TasksSnapshot:
         """How many tasks fit, the states included; None while unknown."""
         if self.counts is None:
             return None
-        wanted = (self.query.states or frozenset(TaskState)) - self.query.not_states
+        wanted = self.query.states or frozenset(TaskState)
         return sum(self.counts.by_state.get(state, 0) for state in wanted)
 
     @property
     def narrowed(self) -> bool:
         """Whether a search or a chip hides some tasks."""
-        return self.query.filters or bool(self.query.states) or bool(self.query.not_states)
+        return self.query.filters or bool(self.query.states)
 
 
 @dataclass(frozen=True, slots=True)

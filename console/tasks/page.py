@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from console.core.commands import Command
-from console.history.model import Gap, TaskRow, TaskState
-from console.tasks.cells import TASK_COLUMNS, task_row
+from console.history.model import TaskDetail, TaskRow, TaskState
+from console.tasks.cells import Wording, table_columns, task_row
+from console.tasks.columns_dialog import open_head_menu
 from console.tasks.detail_panel import DetailPanel
+from console.tasks.export_dialog import ExportDialog
+from console.tasks.groups_table import ErrorsTable
 from console.tasks.model import SendRequest, TasksSnapshot
+from console.tasks.page_notes import PageNotes
+from console.tasks.search_box import TaskSearch
+from console.tasks.selection_bar import SelectionBar
 from console.tasks.send_dialog import SendDialog
 from console.tasks.view_model import TasksViewModel
-from console.widgets.banner import Banner
-from console.widgets.button import Button, Chip
+from console.tasks.views_menu import SaveViewDialog, open_columns_dialog, open_views_menu
+from console.widgets.button import Button, Chip, SegmentedControl
 from console.widgets.data_table import DataTable
 from console.widgets.empty_state import EmptyState
-from console.widgets.fields import SearchField
 from console.widgets.flow import FlowLayout
 from console.widgets.label import Dot, Text
 from console.widgets.page import Page
@@ -27,7 +33,7 @@ from console.widgets.panel import PageHeader
 from console.widgets.states import state_look
 from console.widgets.table_model import Row
 from console.widgets.table_page import TableStack
-from console.widgets.text import ambiguous_task_names, clock_text, number_text
+from console.widgets.text import ambiguous_task_names
 from console.widgets.zone import local_zone
 
 ROOM_FOR_BOTH_PX = 900
@@ -38,13 +44,22 @@ class TasksPage(Page):
     title = "Tasks"
     icon_name = "list-checks"
 
-    def __init__(self, view_model: TasksViewModel, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        view_model: TasksViewModel,
+        parent: QWidget | None = None,
+        *,
+        navigate: Callable[[str, str], None] = lambda _noun, _query: None,
+    ) -> None:
         super().__init__(parent)
         self._model = view_model
-        self._search = SearchField("Search tasks", mono=True)
-        self._send = Button("Send task…", icon="send", kind="primary")
+        self._navigate = navigate
+        self._search = TaskSearch(view_model)
+        self._resend = Button("Resend…", icon="redo-2", kind="primary")
         self._revoke = Button("Revoke…")
         self._terminate = Button("Terminate…")
+        self._export = Button("Export…")
+        self._send = Button("Send task…")
         self._chips = {
             state: Chip(
                 state.value,
@@ -54,13 +69,15 @@ class TasksPage(Page):
             )
             for state in TaskState
         }
+        self._grouping = SegmentedControl([("tasks", "Tasks"), ("errors", "Errors")], name="Show")
         self._live_dot = Dot("st_succeeded")
         self._live = Text("Live", role="label", tone="st_succeeded")
-        self._banner = Banner()
-        self._gap_banner = Banner()
-        self._closed_gap: Gap | None = None
-        self._table = DataTable("Tasks", TASK_COLUMNS)
+        self._notes = PageNotes(view_model)
+        self._bar = SelectionBar()
+        self._table = DataTable("Tasks", table_columns(view_model.layout.columns), multi=True)
         self._stack = TableStack(self._table)
+        self._errors = ErrorsTable()
+        self._lists = QStackedWidget()
         self._nothing = EmptyState(
             "list-checks", "No tasks yet", "A task appears here as soon as it is sent or a worker takes it."
         )
@@ -71,19 +88,21 @@ class TasksPage(Page):
             "plug", "Not connected", "Connect to a broker to see its tasks.", action="Connect"
         )
         self._detail = DetailPanel()
-        self._shown: dict[str, tuple[TaskRow, Row]] = {}
-        self._ambiguous: frozenset[str] = frozenset()
+        self._shown: dict[str, tuple[TaskRow, TaskDetail | None, Row]] = {}
+        self._wording = Wording(frozenset(), local_workers=True, zone=local_zone())
+        self._filled_from: tuple[object, ...] | None = None
         self._pending_selection: str | None = None
         self._dialog: SendDialog | None = None
         self._lay_out()
         self._connect()
+        self._show_layout()
         self._show()
         self._show_story()
 
     def _lay_out(self) -> None:
         header = PageHeader("Tasks")
         header.add_left(self._search, stretch=1)
-        for button in (self._send, self._revoke, self._terminate):
+        for button in (self._resend, self._revoke, self._terminate, self._export, self._send):
             header.add_action(button)
         states = FlowLayout()
         for chip in self._chips.values():
@@ -91,46 +110,63 @@ class TasksPage(Page):
         chips = QHBoxLayout()
         chips.setSpacing(6)
         chips.addLayout(states, 1)
+        chips.addWidget(self._grouping)
+        chips.addSpacing(6)
         chips.addWidget(self._live_dot)
         chips.addWidget(self._live)
+        tasks = QWidget()
+        list_layout = QVBoxLayout(tasks)
+        list_layout.setContentsMargins(0, 0, 0, 0)
+        list_layout.setSpacing(8)
+        list_layout.addWidget(self._bar)
+        list_layout.addWidget(self._stack, 1)
+        self._lists.addWidget(tasks)
+        self._lists.addWidget(self._errors)
         content = QHBoxLayout()
         content.setSpacing(8)
-        content.addWidget(self._stack, 1)
+        content.addWidget(self._lists, 1)
         content.addWidget(self._detail)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 12)
         layout.setSpacing(12)
         layout.addWidget(header)
         layout.addLayout(chips)
-        layout.addWidget(self._banner)
-        layout.addWidget(self._gap_banner)
+        layout.addWidget(self._notes)
         layout.addLayout(content, 1)
-        self._table.set_sort("received", descending=True)
 
     def _connect(self) -> None:
-        model = self._model
-        self._search.edited.connect(model.show)
-        self._search.submitted.connect(model.show)
+        model, table = self._model, self._table
+        self._search.views.clicked.connect(self._open_views)
         for state, chip in self._chips.items():
             chip.clicked.connect(partial(self._on_chip, state))
-        self._send.clicked.connect(self.send_task)
+        self._grouping.changed.connect(lambda key: model.group(key == "errors"))
+        self._resend.clicked.connect(self.resend)
         self._revoke.clicked.connect(model.revoke)
         self._terminate.clicked.connect(model.terminate)
-        self._banner.action_clicked.connect(model.refresh)
-        self._gap_banner.closed.connect(self._on_gap_closed)
+        self._export.clicked.connect(self.export)
+        self._send.clicked.connect(self.send_task)
         self._away.action_clicked.connect(self.connect_wanted)
         self._no_match.action_clicked.connect(lambda: self.open_query(""))
-        self._table.selection_changed.connect(lambda keys: model.select(keys[0] if keys else None))
-        self._table.sort_requested.connect(self._on_sort)
-        self._table.reached_end.connect(model.more)
-        self._table.pending_clicked.connect(self._to_top)
-        self._table.verticalScrollBar().valueChanged.connect(
-            lambda _value: model.set_at_top(not self._table.is_scrolled_down())
+        self._bar.all_wanted.connect(model.select_all_matching)
+        self._bar.none_wanted.connect(table.clearSelection)
+        self._errors.group_opened.connect(model.open_group)
+        table.selection_changed.connect(self._on_selected)
+        table.sort_requested.connect(self._on_sort)
+        table.reached_end.connect(model.more)
+        table.reached_start.connect(model.before)
+        table.pending_clicked.connect(self._to_newest)
+        table.header_menu_requested.connect(self._open_head_menu)
+        table.widths_changed.connect(lambda: model.set_widths(table.widths()))
+        table.verticalScrollBar().valueChanged.connect(
+            lambda _value: model.set_at_top(not table.is_scrolled_down())
         )
         self._detail.same_error_wanted.connect(model.find_same_error)
         self._detail.task_chosen.connect(self._select)
         model.changed.connect(self._show)
         model.story_changed.connect(self._show_story)
+        model.selection_changed.connect(self._show_selection)
+        model.layout_changed.connect(self._show_layout)
+        model.export_changed.connect(self._show_export)
         model.select_wanted.connect(self._select)
         model.query_wanted.connect(self.open_query)
 
@@ -138,6 +174,7 @@ class TasksPage(Page):
 
     def activate(self) -> None:
         self._model.set_visible(True)
+        self._model.load_views()
         self._model.load_names()
 
     def deactivate(self) -> None:
@@ -145,15 +182,17 @@ class TasksPage(Page):
 
     def refresh(self) -> None:
         self._model.refresh()
+        self._model.load_names()
 
     def open_query(self, query: str) -> None:
         """`query` is in the language of the field `Search tasks`."""
-        if self._search.text() != query:
-            self._search.setText(query)
         self._to_top()
-        self._model.show(query)
+        self._search.open_query(query)
 
     def focus_content(self) -> None:
+        if self._model.grouped:
+            self._errors.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            return
         rows = self._table.rows()
         if rows and not self._table.selected_keys():
             self._table.select_keys([rows[0].key])
@@ -168,7 +207,12 @@ class TasksPage(Page):
             Command("Send task…", self.send_task, enabled=lambda: model.why_not_send() is None),
             Command("Revoke task…", model.revoke, enabled=lambda: model.why_not_revoke() is None),
             Command("Terminate task…", model.terminate, enabled=lambda: model.why_not_terminate() is None),
-            Command("Search tasks", self._search.setFocus),
+            Command("Export tasks…", self.export, enabled=lambda: model.why_not_export() is None),
+            Command("Search tasks", self._search.setFocus, "Ctrl+F"),
+            Command("Group tasks by error", lambda: model.group(True), enabled=lambda: not model.grouped),
+            Command("Columns of the tasks…", lambda: open_columns_dialog(self, model)),
+            Command("Save view…", lambda: SaveViewDialog(self, model).open()),
+            *(Command(f"View: {view.name}", partial(model.open_view, view)) for view in model.views),
         ]
 
     def send_task(self) -> None:
@@ -179,6 +223,14 @@ class TasksPage(Page):
         self._dialog = dialog
         dialog.open()
 
+    def export(self) -> None:
+        """Open the dialog that writes tasks to a file."""
+        ExportDialog(self, self._model).open()
+
+    def resend(self) -> None:
+        """Go to Resend with what is selected."""
+        self._navigate("resend", self._model.selection.query_text())
+
     # What a person does.
 
     def _on_send(self, request: SendRequest) -> None:
@@ -188,16 +240,26 @@ class TasksPage(Page):
         self._model.toggle_state(state, self._chips[state].isChecked())
 
     def _on_sort(self, column: str, descending: bool) -> None:
-        self._table.set_sort(column, descending=descending)
         self._to_top()
         self._model.sort(column, descending)
 
-    def _on_gap_closed(self) -> None:
-        self._closed_gap = self._model.snapshot.gap
+    def _on_selected(self, keys: list[str]) -> None:
+        self._model.select_rows(keys)
+
+    def _open_views(self) -> None:
+        button = self._search.views
+        open_views_menu(self, self._model, button.mapToGlobal(QPoint(0, button.height() + 4)))
+
+    def _open_head_menu(self, key: str, place: QPoint) -> None:
+        open_head_menu(self, self._model, key, place)
 
     def _to_top(self) -> None:
         self._table.verticalScrollBar().setValue(0)
         self._model.set_at_top(True)
+
+    def _to_newest(self) -> None:
+        self._to_top()
+        self._model.show_new()
 
     def _select(self, task_id: str) -> None:
         """Select a task now, or as soon as it is in the table."""
@@ -207,7 +269,7 @@ class TasksPage(Page):
 
     def _select_pending(self) -> None:
         wanted = self._pending_selection
-        if wanted is not None and any(row.key == wanted for row in self._table.rows()):
+        if wanted is not None and wanted in self._shown:
             self._pending_selection = None
             self._table.select_keys([wanted])
 
@@ -217,88 +279,105 @@ class TasksPage(Page):
         now = self._model.snapshot
         self._show_rows(now)
         self._show_chips(now)
-        self._show_banners(now)
-        self._show_hint(now)
+        self._search.show_snapshot(now)
+        self._notes.show_snapshot(now, insists=self._search.insists)
         self._show_actions()
+        self._show_bar(now)
         tone = "st_succeeded" if now.live else "muted"
         self._live_dot.set_color(tone)
         self._live.set_tone(tone)
         self._live.set_text("Live" if now.live else "Not live")
         self._table.set_stale(now.stale)
         self._table.set_pending(now.pending)
+        grouped = self._model.grouped
+        self._grouping.set_current("errors" if grouped else "tasks")
+        self._lists.setCurrentIndex(int(grouped))
+        if grouped:
+            self._errors.show_groups(now.groups)
 
     def _show_rows(self, now: TasksSnapshot) -> None:
         if now.rows is None:
-            self._table.set_rows([])
+            self._fill(now)
             if now.attached:
                 self._stack.show_loading()
             else:
                 self._stack.show_empty(self._away)
-            return
-        if not now.rows:
-            self._table.set_rows([])
+        elif not now.rows:
+            self._fill(now)
             self._stack.show_empty(self._no_match if now.narrowed else self._nothing)
+        else:
+            self._fill(now)
+            self._stack.show_rows()
+            self._select_pending()
+
+    def _fill(self, now: TasksSnapshot) -> None:
+        columns = self._model.layout.columns
+        filled_from = (now.rows, now.details, columns)
+        if self._filled_from is not None and all(
+            one is other for one, other in zip(filled_from, self._filled_from, strict=True)
+        ):
             return
-        names = {row.name for row in now.rows if row.name}
-        ambiguous = ambiguous_task_names(names)
-        local = all(row.worker is None or row.worker.startswith("celery@") for row in now.rows)
-        if ambiguous != self._ambiguous:
-            self._ambiguous = ambiguous
-            self._shown = {}
-        zone = local_zone()
-        kept: dict[str, tuple[TaskRow, Row]] = {}
-        for row in now.rows:
+        self._filled_from = filled_from
+        rows, details = now.rows or (), now.details or {}
+        self._reword(rows)
+        kept: dict[str, tuple[TaskRow, TaskDetail | None, Row]] = {}
+        for row in rows:
+            detail = details.get(row.id)
             known = self._shown.get(row.id)
-            if known is None or known[0] != row:
-                cells = task_row(row, ambiguous=ambiguous, local_workers=local, zone=zone)
-                known = (row, cells)
+            if known is None or known[0] != row or known[1] is not detail:
+                known = (row, detail, task_row(row, detail, columns, self._wording))
             kept[row.id] = known
         self._shown = kept
-        self._table.set_rows([cells for _, cells in kept.values()])
-        self._stack.show_rows()
-        self._select_pending()
+        self._table.set_rows([cells for _, _, cells in kept.values()])
+
+    def _reword(self, rows: tuple[TaskRow, ...]) -> None:
+        """See how short names can be; when that changes, all rows are written anew."""
+        ambiguous = ambiguous_task_names({row.name for row in rows if row.name})
+        local = all(row.worker is None or row.worker.startswith("celery@") for row in rows)
+        wording = Wording(frozenset(ambiguous), local_workers=local, zone=local_zone())
+        if wording != self._wording:
+            self._wording = wording
+            self._shown = {}
+
+    def _show_layout(self) -> None:
+        layout = self._model.layout
+        self._table.set_columns(table_columns(layout.columns))
+        self._table.set_widths(layout.widths)
+        self._table.set_sort(layout.sort, descending=layout.descending)
+        self._shown = {}
+        self._filled_from = None
+        self._fill(self._model.snapshot)
 
     def _show_chips(self, now: TasksSnapshot) -> None:
+        counts = now.counts
         for state, chip in self._chips.items():
-            chip.set_count(None if now.counts is None else now.counts.by_state.get(state, 0))
+            chip.set_count(
+                None if counts is None else counts.by_state.get(state, 0),
+                at_least=counts is not None and not counts.complete,
+            )
             chip.setChecked(state in now.query.states)
 
-    def _show_hint(self, now: TasksSnapshot) -> None:
-        self._search.set_error(now.query_error is not None)
-        if now.query_error is not None or not now.narrowed or now.found is None or now.took_ms is None:
-            self._search.set_hint("")
-            return
-        more = "" if now.counts is None or now.counts.complete else "+"
-        bound = ", newest 50,000 searched" if now.query.searches_text else ""
-        took = max(1, round(now.took_ms))
-        self._search.set_hint(f"{number_text(now.found)}{more} found in {took} ms{bound}")
+    def _show_bar(self, now: TasksSnapshot) -> None:
+        complete = now.counts is None or now.counts.complete
+        self._bar.show_selection(self._model.selection, found=now.found, complete=complete)
 
-    def _show_banners(self, now: TasksSnapshot) -> None:
-        if now.query_error is not None:
-            error = now.query_error
-            self._banner.show_message("warning", error.title, f"{error.detail}. {error.remedy}")
-        elif now.error is not None:
-            words = f"{now.error.detail} {now.error.remedy}".strip()
-            self._banner.show_message("error", now.error.title, words, action="Retry")
-        elif now.stale:
-            as_of = f"As of {clock_text(now.as_of, local_zone())}" if now.as_of else "Events are not read now"
-            self._banner.show_message("warning", as_of, now.reason or "Reconnecting…")
-        else:
-            self._banner.clear()
-        gap = now.gap
-        if gap is None or gap.end is None or gap.start == (self._closed_gap and self._closed_gap.start):
-            self._gap_banner.clear()
-            return
-        zone = local_zone()
-        missed = f"Events were missed from {clock_text(gap.start, zone)} to {clock_text(gap.end, zone)}"
-        self._gap_banner.show_message("info", missed, f"{gap.reason}.", closable=True)
+    def _show_selection(self) -> None:
+        self._show_bar(self._model.snapshot)
+        self._show_actions()
+        self._show_story()
+
+    def _show_export(self) -> None:
+        self._notes.show_export(self._model.exporter.state)
+        self._show_actions()
 
     def _show_actions(self) -> None:
         model = self._model
         for button, reason in (
-            (self._send, model.why_not_send()),
+            (self._resend, model.why_not_resend()),
             (self._revoke, model.why_not_revoke()),
             (self._terminate, model.why_not_terminate()),
+            (self._export, model.why_not_export()),
+            (self._send, model.why_not_send()),
         ):
             button.setEnabled(reason is None)
             button.setToolTip(reason or "")
@@ -321,5 +400,7 @@ class TasksPage(Page):
             self._detail.show_nothing(model.story_error.title, model.story_error.detail)
         elif model.selected_id is not None:
             self._detail.show_nothing("Not in the history yet", "It appears with its first event.")
+        elif model.selection.many:
+            self._detail.show_nothing(model.selection.words, model.selected_words())
         else:
             self._detail.show_nothing()

@@ -7,10 +7,9 @@ the list the first page is read again, further down only what changed is, and ne
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from console.broker.session import Session
@@ -24,8 +23,8 @@ from console.history.model import (
     CollectorState,
     CollectorSummary,
     Counts,
-    Gap,
     Names,
+    TaskDetail,
     TaskRow,
     TaskState,
 )
@@ -33,34 +32,28 @@ from console.history.query import QueryError, Sort, TaskQuery, parse_query
 from console.history.reader import HistoryReader
 from console.tasks.gateway import Answer, CeleryTaskControl, TaskControl
 from console.tasks.model import SendRequest, TasksSnapshot, TaskStory
+from console.tasks.search_reading import (
+    PAGE_ROWS,
+    WINDOW_ROWS,
+    Reading,
+    Wanted,
+    details_of,
+    page_after,
+    page_before,
+    read,
+    read_top,
+)
 
-PAGE_ROWS = 200
-MAX_ROWS = 20_000
-READ_EVERY_S = 0.25
+READ_EVERY_S = 0.2
 READ_SHARE = 4.0
 UNASKED_S = 5.0
 COUNT_SHARE = 20.0
-GAP_SHOWN_S = 900.0
 NOT_YET = frozenset({Cause.NOT_FOUND, Cause.NOT_MIGRATED})
 
 
 def open_celery_control(session: Session) -> TaskControl:
     """Remote control and publishing through a session's own application."""
     return CeleryTaskControl(session.celery_app, session.address)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What one visit to the history brought."""
-
-    rows: tuple[TaskRow, ...]
-    more: bool
-    pending: int
-    counts: Counts | None
-    gap: Gap | None
-    change: int
-    took_ms: float
-    counted_s: float
 
 
 class TasksService:
@@ -90,8 +83,13 @@ class TasksService:
         self._summary: CollectorSummary | None = None
         self._visible = False
         self._at_top = True
+        self._keep: frozenset[str] = frozenset()
+        self._top: TaskRow | None = None
+        self._needs_detail = False
+        self._grouped = False
         self._change = -1
         self._wanted = True
+        self._turning = False
         self._counted_s = -1e9
         self._count_cost_s = 0.0
         self._count_query: TaskQuery | None = None
@@ -168,22 +166,94 @@ class TasksService:
             if at_top:
                 self._want()
 
+    def keep_rows(self, task_ids: Iterable[str]) -> None:
+        """These rows are selected: while they are in the list, new ones do not push them out of it."""
+        self._keep = frozenset(task_ids)
+
+    def set_needs_detail(self, needed: bool) -> None:
+        """Whether a column is shown that a list does not read."""
+        if needed != self._needs_detail:
+            self._needs_detail = needed
+            self._want()
+
+    def set_grouped(self, grouped: bool) -> None:
+        """Whether the errors of what matches are shown besides the tasks."""
+        if grouped != self._grouped:
+            self._grouped = grouped
+            self._publish(replace(self.snapshot, groups=None))
+            self._want()
+
+    def on_events_off(self, hostnames: tuple[str, ...]) -> None:
+        """These workers send no events, so that their tasks are not seen here."""
+        self._publish(replace(self.snapshot, events_off=hostnames))
+
     async def more(self) -> None:
         """Read the page after the last row."""
+        now = self.snapshot
+        if now.rows and now.more:
+            await self._turn(down=True)
+
+    async def before(self) -> None:
+        """Read the page before the first row, when that one is not the first of the list."""
+        now = self.snapshot
+        if now.rows and now.more_above:
+            await self._turn(down=False)
+
+    async def _turn(self, *, down: bool) -> None:
         now, session, reader = self.snapshot, self._session, self._reader
-        if session is None or reader is None or not now.rows or not now.more or len(now.rows) >= MAX_ROWS:
+        if session is None or reader is None or not now.rows or self._turning:
             return
-        cursor = now.query.cursor(now.rows[-1])
+        edge = now.rows[-1 if down else 0]
+        known = (now.details or {}) if self._needs_detail else None
+
+        shown = now.rows
+
+        def visit() -> tuple[list[TaskRow], Mapping[str, TaskDetail] | None]:
+            page = (page_after if down else page_before)(reader, now.query, edge)
+            return page, details_of(reader, (*shown, *page) if known is not None else (), known)
+
+        self._turning = True
         try:
-            page = await session.history.run(
-                reader.page, now.query, cursor, PAGE_ROWS, key=("tasks", "more", cursor)
-            )
+            page, details = await session.history.run(visit)
         except ConsoleError as error:
             self._publish(replace(self.snapshot, error=error))
             return
-        if self.snapshot.query == now.query and self.snapshot.rows and self.snapshot.rows[-1] == now.rows[-1]:
-            rows = (*self.snapshot.rows, *page)
-            self._publish(replace(self.snapshot, rows=rows, more=len(page) == PAGE_ROWS))
+        finally:
+            self._turning = False
+        after = self.snapshot
+        if after.query != now.query or not after.rows or after.rows[-1 if down else 0].id != edge.id:
+            return
+        held = {row.id for row in after.rows}
+        page = [row for row in page if row.id not in held]
+        complete = len(page) == PAGE_ROWS
+        rows = (*after.rows, *page) if down else (*page, *after.rows)
+        cut = len(rows) > WINDOW_ROWS
+        self._publish(
+            replace(
+                after,
+                rows=rows[-WINDOW_ROWS:] if down else rows[:WINDOW_ROWS],
+                more=complete if down else after.more or cut,
+                more_above=after.more_above or cut if down else complete,
+                details=details,
+            )
+        )
+
+    async def ids(self, query: TaskQuery, limit: int) -> list[str]:
+        """The ids of what matches, the newest first. Raises `ConsoleError`."""
+        session, reader = self._session, self._reader
+        if session is None or reader is None:
+            return []
+        return await session.history.run(reader.ids, query, limit)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the program."""
+        return self._clock
+
+    @property
+    def history_file(self) -> Path | None:
+        """The history of the open connection, for those who read it by themselves."""
+        return None if self._session is None else self._session.history_file
 
     async def story(self, task_id: str) -> TaskStory | None:
         """Everything known of one task; None when the history has none. Raises `ConsoleError`."""
@@ -285,7 +355,10 @@ class TasksService:
 
     def _show(self, query: TaskQuery, text: str) -> None:
         self._at_top = True
-        self._publish(replace(self.snapshot, query=query, text=text, query_error=None, pending=0))
+        self._keep = frozenset()
+        self._publish(
+            replace(self.snapshot, query=query, text=text, query_error=None, pending=0, more_above=False)
+        )
         self._want()
 
     def _want(self) -> None:
@@ -297,6 +370,8 @@ class TasksService:
         self._wanted = True
         self._at_top = True
         self._count_query = None
+        self._keep = frozenset()
+        self._top = None
         now = self.snapshot
         self._publish(
             TasksSnapshot(
@@ -355,13 +430,24 @@ class TasksService:
 
     async def _visit(self, session: Session, reader: HistoryReader) -> None:
         now = self.snapshot
-        fresh = self._wanted or self._at_top
+        fresh = self._wanted or (self._at_top and not now.more_above)
+        keeps = not self._wanted and bool(self._keep)
         self._wanted = False
         count = self._must_count(now.query)
         self._count_owed = not count
-        rows = () if fresh else now.rows or ()
+        wanted = Wanted(
+            query=now.query,
+            held=() if fresh and not keeps else now.rows or (),
+            top=self._top,
+            change=self._change,
+            count=count,
+            details=(now.details or {}) if self._needs_detail else None,
+            groups=self._grouped,
+            keep=self._keep,
+        )
+        visit = read_top if fresh and keeps else read
         try:
-            read = await session.history.run(_read, reader, now.query, rows, self._change, count)
+            found = await session.history.run(visit, reader, wanted)
         except ConsoleError as error:
             if error.cause in NOT_YET:
                 empty = Counts(dict.fromkeys(TaskState, 0))
@@ -371,56 +457,42 @@ class TasksService:
             return
         if self.snapshot.query != now.query:
             return  # the person has asked for something else meanwhile; that is read next
-        self._change = read.change
-        if read.counts is not None:
-            self._counted_s, self._count_cost_s = self._clock.monotonic_s(), read.counted_s
+        self._take(found, now)
+
+    def _take(self, found: Reading, before: TasksSnapshot) -> None:
+        """Show what was read. Rows of a page that was turned meanwhile stay: they are read next time."""
+        now = self.snapshot
+        turned = not found.fresh and now.rows is not before.rows
+        if not turned:
+            self._change = found.change
+        if found.fresh:
+            self._top = found.rows[0] if found.rows else None
+        if found.counts is not None:
+            self._counted_s, self._count_cost_s = self._clock.monotonic_s(), found.counted_s
             self._count_query = now.query
         self._publish(
             self._with_line(
                 replace(
-                    self.snapshot,
-                    rows=read.rows,
-                    more=read.more if fresh else now.more,
-                    counts=read.counts if read.counts is not None else now.counts,
-                    took_ms=read.took_ms if fresh else now.took_ms,
-                    pending=read.pending,
-                    gap=read.gap,
+                    now,
+                    rows=now.rows if turned else found.rows,
+                    details=now.details if turned else found.details,
+                    more=found.more if found.fresh else now.more,
+                    more_above=False if found.fresh else now.more_above,
+                    counts=found.counts if found.counts is not None else now.counts,
+                    took_ms=found.took_ms if found.fresh else now.took_ms,
+                    pending=found.pending,
+                    gaps=found.gaps,
+                    groups=found.groups if self._grouped else None,
                     error=None,
                 )
             )
         )
 
     def _must_count(self, query: TaskQuery) -> bool:
-        if self._count_query is None or self._count_query.with_states(frozenset()) != query.with_states(
-            frozenset()
-        ):
+        if self._count_query is None or self._count_query.expr != query.expr:
             return True
         # Counting a filter may cost a tenth of a second; it gets a twentieth of the time at most.
         return self._clock.monotonic_s() - self._counted_s >= self._count_cost_s * COUNT_SHARE
-
-
-def _read(
-    reader: HistoryReader, query: TaskQuery, held: tuple[TaskRow, ...], change: int, count: bool
-) -> _Read:
-    """On the history lane: the first page, or what changed among the rows that are held."""
-    began_s = time.perf_counter()
-    now_change = reader.change()
-    pending = 0
-    if held:
-        changed = {row.id: row for row in reader.changed_since(change, [row.id for row in held])}
-        rows = tuple(changed.get(row.id, row) for row in held)
-        more = False
-        if query.sort is Sort.RECEIVED and query.descending:
-            pending = reader.newer(query, held[0])
-    else:
-        rows = tuple(reader.page(query, None, PAGE_ROWS))
-        more = len(rows) == PAGE_ROWS
-    took_ms = (time.perf_counter() - began_s) * 1000
-    began_s = time.perf_counter()
-    counts = reader.counts(query) if count else None
-    counted_s = time.perf_counter() - began_s
-    gaps = reader.gaps(since_s=GAP_SHOWN_S)
-    return _Read(rows, more, pending, counts, gaps[-1] if gaps else None, now_change, took_ms, counted_s)
 
 
 def _story(reader: HistoryReader, task_id: str) -> TaskStory | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from console.core.errors import ConsoleError
 from console.core.operations import Operation, OperationRunner, Subject
 from console.core.spawn import Tasks
 from console.history.model import Names, TaskRow, TaskState
 from console.history.query import Sort, quoted, text_with_states
+from console.tasks.columns import TableLayout, known_columns
+from console.tasks.export import ALL_COLUMNS, Format
+from console.tasks.exporting import ExportRequest, TaskExporter
 from console.tasks.model import (
     SendRequest,
     TasksSnapshot,
@@ -19,7 +24,12 @@ from console.tasks.model import (
     why_not_revoke,
     why_not_terminate,
 )
+from console.tasks.selection import Selection, breakdown, text_with_fingerprint
 from console.tasks.service import TasksService
+from console.tasks.views import SavedView
+from console.tasks.views_store import ViewsStore
+
+KEEP_LAYOUT_MS = 800
 
 
 class TasksViewModel(QObject):
@@ -29,11 +39,31 @@ class TasksViewModel(QObject):
     story_changed = Signal()
     select_wanted = Signal(str)
     query_wanted = Signal(str)
+    selection_changed = Signal()
+    layout_changed = Signal()
+    views_changed = Signal()
+    export_changed = Signal()
+    enable_events_wanted = Signal()
 
-    def __init__(self, service: TasksService, runner: OperationRunner) -> None:
+    def __init__(
+        self,
+        service: TasksService,
+        runner: OperationRunner,
+        *,
+        views: ViewsStore | None = None,
+        exporter: TaskExporter | None = None,
+    ) -> None:
+        """Without `views` what is saved lives for this run."""
         super().__init__()
         self._service = service
         self._runner = runner
+        self._views = views if views is not None else ViewsStore(None, clock=service.clock)
+        self.exporter = exporter if exporter is not None else TaskExporter(clock=service.clock)
+        self.selection = Selection()
+        self.grouped = False
+        self.layout = TableLayout()
+        self._layout_timer = QTimer(self, singleShot=True, interval=KEEP_LAYOUT_MS)
+        self._layout_timer.timeout.connect(self._keep_layout)
         self._tasks = Tasks("tasks page")
         self._reading_story = False
         self._story_change = -1
@@ -41,6 +71,8 @@ class TasksViewModel(QObject):
         self.story: TaskStory | None = None
         self.story_error: ConsoleError | None = None
         self.names = Names((), (), ())
+        self._views.changed.connect(lambda _none: self.views_changed.emit())
+        self.exporter.changed.connect(lambda _none: self.export_changed.emit())
         service.changed.connect(self._on_snapshot)
         runner.changed.connect(self._on_operation)
 
@@ -64,6 +96,8 @@ class TasksViewModel(QObject):
         self._read_story()
 
     def show(self, text: str) -> None:
+        if text != self.snapshot.text:
+            self.select_rows(())
         self._service.show(text)
 
     def toggle_state(self, state: TaskState, wanted: bool) -> None:
@@ -74,12 +108,179 @@ class TasksViewModel(QObject):
 
     def sort(self, column: str, descending: bool) -> None:
         self._service.sort(Sort(column), descending=descending)
+        self._stand(replace(self.layout, sort=column, descending=descending))
 
     def set_at_top(self, at_top: bool) -> None:
         self._service.set_at_top(at_top)
 
     def more(self) -> None:
         self._tasks.start(self._service.more(), name="more")
+
+    def before(self) -> None:
+        self._tasks.start(self._service.before(), name="before")
+
+    def show_new(self) -> None:
+        """Read the list from its first row again, whatever is selected."""
+        self._service.keep_rows(())
+        self._service.refresh()
+
+    def group(self, grouped: bool) -> None:
+        """Show the errors of what matches instead of the tasks."""
+        if grouped != self.grouped:
+            self.grouped = grouped
+            self._service.set_grouped(grouped)
+            self.changed.emit()
+
+    def open_group(self, number: int) -> None:
+        """Show the tasks with an error."""
+        self.group(False)
+        self.query_wanted.emit(text_with_fingerprint(self.snapshot.query, number))
+
+    # How the table stands.
+
+    def set_columns(self, columns: Sequence[str]) -> None:
+        """Show these columns in this order."""
+        self._stand(replace(self.layout, columns=known_columns(columns)))
+
+    def set_widths(self, widths: Mapping[str, int]) -> None:
+        """A person has dragged a column."""
+        self._stand(replace(self.layout, widths=dict(widths)))
+
+    def reset_columns(self) -> None:
+        """The columns of the first day, in their own widths."""
+        first = TableLayout()
+        self._stand(replace(self.layout, columns=first.columns, widths=first.widths))
+
+    def _stand(self, layout: TableLayout) -> None:
+        if layout == self.layout:
+            return
+        self.layout = layout
+        self._service.set_needs_detail(layout.needs_detail)
+        self._layout_timer.start()
+        self.layout_changed.emit()
+
+    def _keep_layout(self) -> None:
+        self._tasks.start(self._views.keep_layout(self.layout), name="keep layout")
+
+    # Saved views.
+
+    @property
+    def views(self) -> tuple[SavedView, ...]:
+        """All that can be chosen, those of the console first."""
+        return self._views.all
+
+    @property
+    def own_views(self) -> tuple[SavedView, ...]:
+        return self._views.own
+
+    @property
+    def current_view(self) -> SavedView | None:
+        """The view that is shown as it was saved."""
+        now = self.snapshot
+        return next((one for one in self.views if one.query == now.text and self._looks_like(one)), None)
+
+    def _looks_like(self, view: SavedView) -> bool:
+        order = (view.sort, view.descending) == (self.layout.sort, self.layout.descending)
+        return order and view.columns in ((), self.layout.columns)
+
+    def load_views(self) -> None:
+        """Read the saved views and how the table stood; once is enough."""
+        self._tasks.start(self._load_views(), name="views")
+
+    async def _load_views(self) -> None:
+        await self._views.load()
+        if not self._layout_timer.isActive() and self.layout == TableLayout():
+            layout = self._views.layout
+            self._service.sort(Sort(layout.sort), descending=layout.descending)
+            self._stand(layout)
+            self._layout_timer.stop()
+
+    def open_view(self, view: SavedView) -> None:
+        """Show a view: its query, order and columns."""
+        self.group(False)
+        columns = view.columns or self.layout.columns
+        self._service.sort(Sort(view.sort), descending=view.descending)
+        self._stand(replace(self.layout, sort=view.sort, descending=view.descending, columns=columns))
+        self.query_wanted.emit(view.query)
+
+    def save_view(self, name: str, *, with_columns: bool) -> None:
+        """Keep what is shown under a name."""
+        layout = self.layout
+        view = SavedView(
+            name.strip(),
+            self.snapshot.text,
+            sort=layout.sort,
+            descending=layout.descending,
+            columns=layout.columns if with_columns else (),
+        )
+        self._tasks.start(self._views.save(view), name="save view")
+
+    def rename_view(self, old: str, new: str) -> None:
+        self._tasks.start(self._views.rename(old, new.strip()), name="rename view")
+
+    def delete_view(self, name: str) -> None:
+        self._tasks.start(self._views.delete(name), name="delete view")
+
+    # What is selected.
+
+    def select_rows(self, ids: Sequence[str]) -> None:
+        """These rows of the table are selected; the story of a single one is told."""
+        selection = Selection(tuple(ids))
+        if selection != self.selection:
+            self.selection = selection
+            self._service.keep_rows(ids)
+            self.selection_changed.emit()
+        self.select(ids[0] if len(ids) == 1 else None)
+
+    def select_all_matching(self) -> None:
+        """Not only the rows that are loaded: everything that matches."""
+        now = self.snapshot
+        if now.rows and now.query_error is None:
+            at_least = now.counts is not None and not now.counts.complete
+            self.selection = Selection(self.selection.ids, now.query, now.found or 0, at_least)
+            self.selection_changed.emit()
+
+    def selected_rows(self) -> tuple[TaskRow, ...]:
+        """The selected rows of the table, as they are now."""
+        chosen = frozenset(self.selection.ids)
+        return tuple(row for row in self.snapshot.rows or () if row.id in chosen)
+
+    def selected_words(self) -> str:
+        """What is selected by state and name, as far as it is in the table."""
+        return breakdown(self.selected_rows()) if self.selection.all_of is None else self.snapshot.text
+
+    def why_not_resend(self) -> str | None:
+        """Why `Resend…` is off; None when it is on."""
+        return None if self.selection.size else "Select a task first"
+
+    # Export.
+
+    def why_not_export(self) -> str | None:
+        """Why `Export…` is off; None when it is on."""
+        if self._service.history_file is None:
+            return "No connection is open"
+        if self.exporter.running:
+            return "An export is under way"
+        return None if self.snapshot.rows else "There is nothing to export"
+
+    def export(self, target: Path, form: Format, *, selected: bool, all_columns: bool) -> None:
+        """Write what matches, or what is selected of it, to a file."""
+        history, now, chosen = self._service.history_file, self.snapshot, self.selection
+        if history is None:
+            return
+        by_ids = selected and chosen.all_of is None
+        query = chosen.all_of if selected and chosen.all_of is not None else now.query
+        exact = now.counts is not None and now.counts.complete
+        columns = ALL_COLUMNS if all_columns else self.layout.columns
+        request = ExportRequest(
+            target=target,
+            form=form,
+            columns=columns if "id" in columns else ("id", *columns),
+            query=query,
+            ids=chosen.ids if by_ids else (),
+            expected=len(chosen.ids) if by_ids else now.found if exact else None,
+        )
+        self.exporter.start(history, request)
 
     def select(self, task_id: str | None) -> None:
         """Show the story of another task; None shows none."""
@@ -131,7 +332,12 @@ class TasksViewModel(QObject):
         self._tasks.start(self._load_names(), name="names")
 
     async def aclose(self) -> None:
+        if self._layout_timer.isActive():
+            self._layout_timer.stop()
+            await self._views.keep_layout(self.layout)
+        await self.exporter.aclose()
         await self._tasks.aclose()
+        await self._views.aclose()
 
     def _run(self, operation: Callable[[TaskRow], Operation]) -> None:
         row = self.selected

@@ -424,6 +424,7 @@ class Chip(PlainButton):
         self._tone = tone
         self._count = count
         self._has_count = count is not None
+        self._at_least = False
         self._height = height
         self.setText(text)
         self.setAccessibleName(text)
@@ -435,24 +436,28 @@ class Chip(PlainButton):
         repaint_on_change(self)
         self._describe()
 
-    def set_count(self, count: int | None) -> None:
-        """Replace the number; None is unknown and shown as a dash."""
-        if count != self._count or not self._has_count:
+    def set_count(self, count: int | None, *, at_least: bool = False) -> None:
+        """Replace the number; None is unknown and shown as a dash. `at_least`: there may be more."""
+        if (count, at_least) != (self._count, self._at_least) or not self._has_count:
             self._count = count
+            self._at_least = at_least
             self._has_count = True
             self._describe()
             self.updateGeometry()
             self.update()
 
     def _describe(self) -> None:
-        self.setAccessibleDescription(number_text(self._count) if self._has_count else "")
+        self.setAccessibleDescription(self._number() if self._has_count else "")
+
+    def _number(self) -> str:
+        return f"{number_text(self._count)}{'+' if self._at_least and self._count else ''}"
 
     def sizeHint(self) -> QSize:
         width = text_width("label-name", self.text())
         if self._icon_name is not None:
             width += 17
         if self._has_count:
-            width += 5 + text_width("header", number_text(self._count))
+            width += 5 + text_width("header", self._number())
         return QSize(round(width) + 18, self._height)
 
     def minimumSizeHint(self) -> QSize:
@@ -488,7 +493,7 @@ class Chip(PlainButton):
             role = "label-name" if empty else "header"
             draw_text(
                 painter,
-                number_text(self._count),
+                self._number(),
                 role=role,
                 color=number,
                 x=x + 5,

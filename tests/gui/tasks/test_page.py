@@ -299,7 +299,7 @@ async def test_missed_events_are_shown_and_can_be_closed(qtbot: QtBot, tmp_path:
         await world.until(lambda: "Events were missed from" in banners(world))
         next(one for one in world.page.findChildren(Banner) if one.isVisible()).closed.emit()
         world.page.refresh()
-        await world.until(lambda: world.view_model.snapshot.gap is not None)
+        await world.until(lambda: bool(world.view_model.snapshot.gaps))
 
 
 async def test_a_history_that_cannot_be_read_is_a_banner_with_retry(qtbot: QtBot, tmp_path: Path) -> None:
