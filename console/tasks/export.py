@@ -103,7 +103,7 @@ def write_tasks(
     part = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            write = _write_csv if form is Format.CSV else _write_json
+            write = write_csv if form is Format.CSV else write_json
             write(file, _counted(batches, progress), columns)
             file.flush()
             os.fsync(file.fileno())
@@ -128,7 +128,8 @@ def _counted(batches: Iterable[Sequence[TaskDetail]], progress: Progress) -> Ite
         raise Cancelled
 
 
-def _write_csv(file: TextIO, batches: Iterable[Sequence[TaskDetail]], columns: Sequence[str]) -> None:
+def write_csv(file: TextIO, batches: Iterable[Sequence[TaskDetail]], columns: Sequence[str]) -> None:
+    """A line of heads and a line per task."""
     rows = csv.writer(file)
     rows.writerow([_HEADS.get(key, key) for key in columns])
     values = [_VALUES[key] for key in columns]
@@ -136,7 +137,8 @@ def _write_csv(file: TextIO, batches: Iterable[Sequence[TaskDetail]], columns: S
         rows.writerows([safe_cell(value(one)) for value in values] for one in batch)
 
 
-def _write_json(file: TextIO, batches: Iterable[Sequence[TaskDetail]], columns: Sequence[str]) -> None:
+def write_json(file: TextIO, batches: Iterable[Sequence[TaskDetail]], columns: Sequence[str]) -> None:
+    """One array of objects, written as it is read: a million tasks need no memory."""
     values = [(_HEADS.get(key, key), _VALUES[key]) for key in columns]
     encode = json.JSONEncoder(ensure_ascii=False).encode
     between = "[\n"
