@@ -206,6 +206,7 @@ class Console:
         self.collector.summaries.connect(self._on_summary)
         self.workers.changed.connect(lambda _snapshot: self._on_workers())
         self.queues.changed.connect(lambda snapshot: self.overview.on_queues(queues_seen(snapshot)))
+        self.tasks_view.enable_events_wanted.connect(self._enable_events)
         self.schedules.changed.connect(lambda snapshot: self.overview.on_schedules(schedules_seen(snapshot)))
 
     def _opened(self, session: Session) -> None:
@@ -266,8 +267,15 @@ class Console:
         )
 
     def _on_workers(self) -> None:
-        self.overview.on_workers(workers_seen(self.workers.snapshot, self.clock.now()))
+        snapshot = self.workers.snapshot
+        self.overview.on_workers(workers_seen(snapshot, self.clock.now()))
+        self.task_list.on_events_off(snapshot.events_off)
         self.queues.on_workers()
+
+    def _enable_events(self) -> None:
+        silent = self.workers.snapshot.events_off
+        if silent:
+            self._start(self.runner.run(self.workers.operations.enable_events_on(silent)))
 
     async def _task_detail(self, task_id: str) -> TaskDetail | None:
         """What the history of the open connection knows of a task. Raises `ConsoleError`."""
