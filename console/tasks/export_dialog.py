@@ -38,7 +38,7 @@ class ExportDialog(ConsoleDialog):
         several = chosen.many and chosen.all_of is None
         self._selected.setVisible(bool(chosen.ids) and chosen.all_of is None)
         (self._selected if several else self._matching).setChecked(True)
-        self.set_footer_note("Arguments and results may hold personal data")
+        self.set_footer_note("It may hold personal data")
         go = self.add_button("Export…", kind="primary", role="accept")
         self.set_first_focus(go)
 

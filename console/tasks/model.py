@@ -168,24 +168,6 @@ def error_of(exception: str) -> tuple[str, str]:
     return head.rsplit(".", 1)[-1], message
 
 
-def why_not_revoke(row: TaskRow | None) -> str | None:
-    """Why revoking makes no sense; None when it does."""
-    if row is None:
-        return "Select a task first"
-    if row.state.is_final:
-        return f"It has ended: {row.state.value}"
-    return None
-
-
-def why_not_terminate(row: TaskRow | None) -> str | None:
-    """Why there is nothing to terminate; None when there is."""
-    if row is None:
-        return "Select a task first"
-    if row.state is not TaskState.STARTED:
-        return "Only a running task can be terminated"
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class SendRequest:
     """A task to be sent; `queue` empty is the default queue."""

@@ -21,9 +21,10 @@ from console.tasks.page_notes import PageNotes
 from console.tasks.search_box import TaskSearch
 from console.tasks.selection_bar import SelectionBar
 from console.tasks.send_dialog import SendDialog
+from console.tasks.terminate_dialog import TerminateDialog
 from console.tasks.view_model import TasksViewModel
 from console.tasks.views_menu import SaveViewDialog, open_columns_dialog, open_views_menu
-from console.widgets.button import Button, Chip, SegmentedControl
+from console.widgets.button import Button, Chip
 from console.widgets.data_table import DataTable
 from console.widgets.empty_state import EmptyState
 from console.widgets.flow import FlowLayout
@@ -69,7 +70,8 @@ class TasksPage(Page):
             )
             for state in TaskState
         }
-        self._grouping = SegmentedControl([("tasks", "Tasks"), ("errors", "Errors")], name="Show")
+        self._grouping = Chip("By error")
+        self._grouping.setToolTip("Show the errors of what matches, each kind once")
         self._live_dot = Dot("st_succeeded")
         self._live = Text("Live", role="label", tone="st_succeeded")
         self._notes = PageNotes(view_model)
@@ -139,10 +141,10 @@ class TasksPage(Page):
         self._search.views.clicked.connect(self._open_views)
         for state, chip in self._chips.items():
             chip.clicked.connect(partial(self._on_chip, state))
-        self._grouping.changed.connect(lambda key: model.group(key == "errors"))
+        self._grouping.clicked.connect(lambda: model.group(self._grouping.isChecked()))
         self._resend.clicked.connect(self.resend)
         self._revoke.clicked.connect(model.revoke)
-        self._terminate.clicked.connect(model.terminate)
+        self._terminate.clicked.connect(self.terminate)
         self._export.clicked.connect(self.export)
         self._send.clicked.connect(self.send_task)
         self._away.action_clicked.connect(self.connect_wanted)
@@ -167,6 +169,7 @@ class TasksPage(Page):
         model.selection_changed.connect(self._show_selection)
         model.layout_changed.connect(self._show_layout)
         model.export_changed.connect(self._show_export)
+        model.act_changed.connect(self._show_act)
         model.select_wanted.connect(self._select)
         model.query_wanted.connect(self.open_query)
 
@@ -206,7 +209,7 @@ class TasksPage(Page):
         return [
             Command("Send task…", self.send_task, enabled=lambda: model.why_not_send() is None),
             Command("Revoke task…", model.revoke, enabled=lambda: model.why_not_revoke() is None),
-            Command("Terminate task…", model.terminate, enabled=lambda: model.why_not_terminate() is None),
+            Command("Terminate task…", self.terminate, enabled=lambda: model.why_not_terminate() is None),
             Command("Export tasks…", self.export, enabled=lambda: model.why_not_export() is None),
             Command("Search tasks", self._search.setFocus, "Ctrl+F"),
             Command("Group tasks by error", lambda: model.group(True), enabled=lambda: not model.grouped),
@@ -226,6 +229,12 @@ class TasksPage(Page):
     def export(self) -> None:
         """Open the dialog that writes tasks to a file."""
         ExportDialog(self, self._model).open()
+
+    def terminate(self) -> None:
+        """Ask for the signal that ends what is selected."""
+        dialog = TerminateDialog(self, self._model.rows_to_terminate())
+        dialog.chosen.connect(self._model.terminate)
+        dialog.open()
 
     def resend(self) -> None:
         """Go to Resend with what is selected."""
@@ -290,7 +299,7 @@ class TasksPage(Page):
         self._table.set_stale(now.stale)
         self._table.set_pending(now.pending)
         grouped = self._model.grouped
-        self._grouping.set_current("errors" if grouped else "tasks")
+        self._grouping.setChecked(grouped)
         self._lists.setCurrentIndex(int(grouped))
         if grouped:
             self._errors.show_groups(now.groups)
@@ -368,6 +377,10 @@ class TasksPage(Page):
 
     def _show_export(self) -> None:
         self._notes.show_export(self._model.exporter.state)
+        self._show_actions()
+
+    def _show_act(self) -> None:
+        self._notes.show_act(self._model.act)
         self._show_actions()
 
     def _show_actions(self) -> None:

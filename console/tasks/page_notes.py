@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from console.history.model import Gap
 from console.tasks.exporting import ExportState
 from console.tasks.model import TasksSnapshot
+from console.tasks.selection_acts import PacedAct
 from console.tasks.view_model import TasksViewModel
 from console.widgets.banner import Banner
 from console.widgets.data_table import DataTable
@@ -36,18 +37,34 @@ class PageNotes(QWidget):
         self._gaps = Banner()
         self._events_off = Banner()
         self._export = ProgressStrip("Export")
+        self._act = ProgressStrip("Operation")
         self._closed: frozenset[Gap] = frozenset()
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(8)
-        for line in (self._trouble, self._events_off, self._gaps, self._export):
+        for line in (self._trouble, self._events_off, self._gaps, self._act, self._export):
             self._layout.addWidget(line)
         self._trouble.action_clicked.connect(model.refresh)
         self._gaps.closed.connect(self._on_gaps_closed)
         self._gaps.action_clicked.connect(lambda: GapsDialog(self, self._model.snapshot.gaps).open())
         self._events_off.action_clicked.connect(model.enable_events_wanted)
         self._export.action_clicked.connect(self._on_export_action)
+        self._act.action_clicked.connect(self._on_act_cancelled)
         self.hide()
+
+    def show_act(self, act: PacedAct | None) -> None:
+        """How far an operation on many tasks is; one on a few is over before it could be read."""
+        if act is None or not act.takes_long or not act.state.told:
+            self._act.clear()
+        else:
+            state = act.state
+            words = f"{state.verb} {number_text(state.told)} of {number_text(state.total)} tasks"
+            self._act.show_progress(words, "", state.share)
+        self._take_room()
+
+    def _on_act_cancelled(self) -> None:
+        if self._model.act is not None:
+            self._model.act.cancel()
 
     def show_snapshot(self, now: TasksSnapshot, *, insists: bool) -> None:
         """`insists`: the person wants the query as it is, so say why it cannot be read."""
@@ -118,7 +135,7 @@ class PageNotes(QWidget):
         self._events_off.show_message(
             "warning",
             f"{who} {send} no task events",
-            "What they run is not seen here.",
+            f"What {'it runs' if len(hostnames) == 1 else 'they run'} is not seen here.",
             action="Enable events",
         )
 
@@ -129,7 +146,7 @@ class PageNotes(QWidget):
             self._model.exporter.forget()
 
     def _take_room(self) -> None:
-        lines = (self._trouble, self._gaps, self._events_off, self._export)
+        lines = (self._trouble, self._gaps, self._events_off, self._act, self._export)
         self.setVisible(any(not line.isHidden() for line in lines))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from console.history.query import QueryError, Sort, TaskQuery, parse_query
 from console.history.reader import HistoryReader
 from console.tasks.gateway import Answer, CeleryTaskControl, TaskControl
 from console.tasks.model import SendRequest, TasksSnapshot, TaskStory
+from console.tasks.operations import KillSignal
 from console.tasks.search_reading import (
     PAGE_ROWS,
     WINDOW_ROWS,
@@ -47,6 +48,7 @@ from console.tasks.search_reading import (
 READ_EVERY_S = 0.2
 READ_SHARE = 4.0
 UNASKED_S = 5.0
+MANY_ROWS = 1_000
 COUNT_SHARE = 20.0
 NOT_YET = frozenset({Cause.NOT_FOUND, Cause.NOT_MIGRATED})
 
@@ -238,13 +240,6 @@ class TasksService:
             )
         )
 
-    async def ids(self, query: TaskQuery, limit: int) -> list[str]:
-        """The ids of what matches, the newest first. Raises `ConsoleError`."""
-        session, reader = self._session, self._reader
-        if session is None or reader is None:
-            return []
-        return await session.history.run(reader.ids, query, limit)
-
     @property
     def clock(self) -> Clock:
         """The clock of the program."""
@@ -277,36 +272,42 @@ class TasksService:
 
     # What can be done.
 
-    def revoke(self, row: TaskRow) -> Operation:
-        """Tell the workers not to run a task."""
-        return Operation(
-            name="Revoke task",
-            target=f"{row.name or 'Task'} {row.id}",
-            danger=Danger.DISRUPTIVE,
-            verb="Revoke",
-            question=f"Revoke {_short(row)}?",
-            consequence=_revoke_consequence(row),
-            run=lambda: self._revoke(row.id, terminate=False),
-            changes=frozenset({Subject.TASKS, Subject.WORKERS}),
-            needs=(Right.ASK_WORKERS,),
-        )
+    def online(self) -> frozenset[str]:
+        """The workers whose answers are waited for; empty when none is known."""
+        summary = self._summary
+        return frozenset(() if summary is None else (one.hostname for one in summary.workers if one.online))
 
-    def terminate(self, row: TaskRow) -> Operation:
-        """Kill the process that runs a task."""
-        return Operation(
-            name="Terminate task",
-            target=f"{row.name or 'Task'} {row.id}",
-            danger=Danger.DESTRUCTIVE,
-            verb="Terminate",
-            question=f"Terminate {_short(row)}?",
-            consequence=(
-                f"The process on {row.worker or 'its worker'} that runs it gets SIGTERM in the middle of its "
-                "work. What it has done so far stays done; it is not run again."
-            ),
-            run=lambda: self._revoke(row.id, terminate=True),
-            changes=frozenset({Subject.TASKS, Subject.WORKERS}),
-            needs=(Right.ASK_WORKERS,),
-        )
+    async def tell(self, task_ids: Sequence[str], signal: KillSignal | None) -> list[Answer]:
+        """Have all workers revoke these tasks and, with `signal`, end them. Raises `ConsoleError`."""
+        session, control = self._need()
+        expected = len(self.online()) or None
+        name = None if signal is None else signal.value
+        return await session.control.run(lambda: control.tell(task_ids, signal=name, expected=expected))
+
+    async def states(self, task_ids: Sequence[str]) -> Mapping[str, TaskState]:
+        """The states in the history, of those that it has. Raises `ConsoleError`."""
+        session, reader = self._session, self._reader
+        if session is None or reader is None:
+            return {}
+        rows = await session.history.run(reader.changed_since, -1, list(task_ids))
+        return {row.id: row.state for row in rows}
+
+    def tell_error(self, error: ConsoleError) -> None:
+        """Show what could not be read."""
+        self._publish(replace(self.snapshot, error=error))
+
+    async def rows_of(self, query: TaskQuery, limit: int) -> list[TaskRow]:
+        """What matches, the newest first, at most `limit`. Raises `ConsoleError`."""
+        session, reader = self._session, self._reader
+        rows: list[TaskRow] = []
+        query = query.sorted_by(Sort.RECEIVED, descending=True)
+        while session is not None and reader is not None and len(rows) < limit:
+            after = query.cursor(rows[-1]) if rows else None
+            page = await session.history.run(reader.page, query, after, MANY_ROWS)
+            rows += page
+            if len(page) < MANY_ROWS:
+                break
+        return rows[:limit]
 
     def send(self, request: SendRequest, *, sent: Callable[[str], None]) -> Operation:
         """Publish a new task; `sent` is called with its id."""
@@ -333,23 +334,10 @@ class TasksService:
             needs=(Right.SEND_TASKS,),
         )
 
-    async def _revoke(self, task_id: str, *, terminate: bool) -> str:
-        session, control = self._need()
-        expected = self._online()
-        answers = await session.control.run(
-            lambda: control.revoke(task_id, terminate=terminate, expected=expected)
-        )
-        return _outcome(answers, terminate=terminate)
-
     def _need(self) -> tuple[Session, TaskControl]:
         if self._session is None or self._control is None:
             raise ConsoleError("No connection is open", cause=Cause.UNREACHABLE)
         return self._session, self._control
-
-    def _online(self) -> int | None:
-        summary = self._summary
-        online = 0 if summary is None else sum(worker.online for worker in summary.workers)
-        return online or None
 
     # The watch: one coroutine, one visit to the history at a time.
 
@@ -501,40 +489,3 @@ def _story(reader: HistoryReader, task_id: str) -> TaskStory | None:
         return None
     same = reader.same_error(detail.row.name or "", detail.exception) if detail.exception else None
     return TaskStory(detail, tuple(reader.family(task_id)), same)
-
-
-def _outcome(answers: list[Answer], *, terminate: bool) -> str:
-    """What the workers' answers amount to. Raises `ConsoleError` when it is nothing."""
-    if not answers:
-        raise ConsoleError(
-            "No worker answered",
-            detail="Revoking is only kept in the memory of running workers.",
-            remedy="Start a worker, then try again.",
-            cause=Cause.TIMEOUT,
-            retryable=True,
-        )
-    good = [answer for answer in answers if answer.ok]
-    if not good:
-        raise ConsoleError(
-            f"{answers[0].hostname} refused", detail=answers[0].text[:300], cause=Cause.INVALID
-        )
-    if terminate:
-        killed = [answer.hostname for answer in good if "unknown" not in answer.text]
-        if not killed:
-            raise ConsoleError(
-                "No worker runs this task",
-                detail="It may have ended meanwhile; it is revoked all the same.",
-                cause=Cause.NOT_FOUND,
-            )
-        return f"Terminated on {', '.join(killed)}"
-    return "Revoked: 1 worker will not run it" if len(good) == 1 else f"Revoked on {len(good)} workers"
-
-
-def _revoke_consequence(row: TaskRow) -> str:
-    if row.state is TaskState.STARTED:
-        return "It is running: it runs to its end, but a retry of it is not run. Terminate ends it at once."
-    return "The workers that run now will discard it when it reaches them. This cannot be taken back."
-
-
-def _short(row: TaskRow) -> str:
-    return (row.name or "task").rsplit(".", 1)[-1]

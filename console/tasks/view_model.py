@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -21,15 +22,26 @@ from console.tasks.model import (
     TasksSnapshot,
     TaskStory,
     error_of,
+)
+from console.tasks.operations import (
+    KillSignal,
+    WorkersAndHistory,
+    revoke_operation,
+    terminate_operation,
     why_not_revoke,
     why_not_terminate,
 )
 from console.tasks.selection import Selection, breakdown, text_with_fingerprint
+from console.tasks.selection_acts import PacedAct
 from console.tasks.service import TasksService
 from console.tasks.views import SavedView
 from console.tasks.views_store import ViewsStore
 
 KEEP_LAYOUT_MS = 800
+MOST_AT_ONCE = 50_000
+"""So many revoked ids a worker remembers (celery/worker/state.py, REVOKES_MAX)."""
+TO_REVOKE = frozenset(state for state in TaskState if not state.is_final)
+TO_TERMINATE = frozenset({TaskState.STARTED})
 
 
 class TasksViewModel(QObject):
@@ -43,6 +55,7 @@ class TasksViewModel(QObject):
     layout_changed = Signal()
     views_changed = Signal()
     export_changed = Signal()
+    act_changed = Signal()
     enable_events_wanted = Signal()
 
     def __init__(
@@ -61,6 +74,7 @@ class TasksViewModel(QObject):
         self.exporter = exporter if exporter is not None else TaskExporter(clock=service.clock)
         self.selection = Selection()
         self.grouped = False
+        self.act: PacedAct | None = None
         self.layout = TableLayout()
         self._layout_timer = QTimer(self, singleShot=True, interval=KEEP_LAYOUT_MS)
         self._layout_timer.timeout.connect(self._keep_layout)
@@ -305,11 +319,26 @@ class TasksViewModel(QObject):
 
     def why_not_revoke(self) -> str | None:
         """Why `Revoke…` is off; None when it is on."""
-        return why_not_revoke(self.selected) or self._refusal(self._service.revoke)
+        rows = self._chosen()
+        if self.selection.all_of is None and (reason := why_not_revoke(rows)) is not None:
+            return reason
+        return self._busy() or self._runner.refusal(revoke_operation(rows[:1], self._service))
 
     def why_not_terminate(self) -> str | None:
         """Why `Terminate…` is off; None when it is on."""
-        return why_not_terminate(self.selected) or self._refusal(self._service.terminate)
+        rows = self._chosen()
+        if self.selection.all_of is None and (reason := why_not_terminate(rows)) is not None:
+            return reason
+        return self._busy() or self._runner.refusal(terminate_operation(rows[:1], self._service))
+
+    def _busy(self) -> str | None:
+        return None if self.act is None else f"{self.act.state.verb} is under way"
+
+    def _chosen(self) -> tuple[TaskRow, ...]:
+        """The rows that an operation would be about, as far as they are loaded."""
+        if self.selection.ids:
+            return self.selected_rows()
+        return () if self.selected is None else (self.selected,)
 
     def why_not_send(self) -> str | None:
         """Why `Send task…` is off; None when it is on."""
@@ -317,10 +346,41 @@ class TasksViewModel(QObject):
         return self._runner.refusal(self._service.send(nothing, sent=lambda _: None))
 
     def revoke(self) -> None:
-        self._run(self._service.revoke)
+        """Tell the workers not to run what is selected."""
+        self._tasks.start(self._act("Revoking", TO_REVOKE, revoke_operation), name="revoke")
 
-    def terminate(self) -> None:
-        self._run(self._service.terminate)
+    def terminate(self, signal: KillSignal) -> None:
+        """End the processes that run what is selected."""
+        build = partial(terminate_operation, signal=signal)
+        self._tasks.start(self._act("Terminating", TO_TERMINATE, build), name="terminate")
+
+    def rows_to_terminate(self) -> tuple[TaskRow, ...]:
+        """Those of the selected rows that run, as far as they are loaded."""
+        return tuple(row for row in self._chosen() if row.state in TO_TERMINATE)
+
+    async def _act(
+        self,
+        verb: str,
+        states: frozenset[TaskState],
+        build: Callable[[Sequence[TaskRow], WorkersAndHistory], Operation],
+    ) -> None:
+        query = self.selection.all_of
+        rows: Sequence[TaskRow] = self._chosen()
+        if query is not None:
+            wanted = query.with_states((query.states or states) & states)
+            try:
+                rows = await self._service.rows_of(wanted, MOST_AT_ONCE) if wanted.states else ()
+            except ConsoleError as error:
+                self._service.tell_error(error)
+                return
+        act = PacedAct(self._service, verb=verb, total=sum(row.state in states for row in rows))
+        act.changed.connect(lambda _none: self.act_changed.emit())
+        self.act = act
+        try:
+            await self._runner.run(build(rows, act))
+        finally:
+            self.act = None
+            self.act_changed.emit()
 
     def send(self, request: SendRequest) -> None:
         """Send a task and select it."""
@@ -338,15 +398,6 @@ class TasksViewModel(QObject):
         await self.exporter.aclose()
         await self._tasks.aclose()
         await self._views.aclose()
-
-    def _run(self, operation: Callable[[TaskRow], Operation]) -> None:
-        row = self.selected
-        if row is not None:
-            self._tasks.start(self._runner.run(operation(row)), name="operation")
-
-    def _refusal(self, operation: Callable[[TaskRow], Operation]) -> str | None:
-        row = self.selected
-        return None if row is None else self._runner.refusal(operation(row))
 
     def _on_sent(self, task_id: str) -> None:
         self.select(task_id)

@@ -14,10 +14,13 @@ from console.core.notices import Level
 from console.core.operations import Danger
 from console.history.model import CollectorState, TaskState
 from console.tasks.gateway import Answer
+from console.tasks.operations import KillSignal
 from console.tasks.send_dialog import SendDialog
+from console.tasks.terminate_dialog import TerminateDialog
 from console.widgets.banner import Banner
 from console.widgets.button import Chip
 from console.widgets.data_table import DataTable
+from console.widgets.dialog import ConsoleDialog
 from console.widgets.fields import SearchField
 from console.widgets.label import Text
 from console.widgets.tabs import TabBar
@@ -45,8 +48,8 @@ def cell(world: World, key: str, column: str) -> str:
 
 
 def button(world: World, text: str) -> QAbstractButton:
-    (found,) = [one for one in world.page.findChildren(QAbstractButton) if one.text() == text]
-    return found
+    found = [one for one in world.page.findChildren(QAbstractButton) if one.text() == text]
+    return found[0]  # a dialog's button of the same words comes later
 
 
 def says(world: World, text: str) -> bool:
@@ -73,9 +76,9 @@ async def test_words_of_the_contract(qtbot: QtBot, tmp_path: Path) -> None:
             "Summary", "Arguments", "Result", "Traceback", "Timeline", "Family",
         ]  # fmt: skip
         chips = [chip.accessibleName() for chip in world.page.findChildren(Chip)]
-        assert chips == [state.value for state in TaskState]
+        assert chips == [*(state.value for state in TaskState), "By error"]
         assert says(world, "Not connected")
-        for text in ("Revoke…", "Terminate…", "Send task…"):
+        for text in ("Resend…", "Revoke…", "Terminate…", "Export…", "Send task…"):
             assert button(world, text)
 
 
@@ -201,7 +204,7 @@ async def test_revoking_asks_and_is_verified_by_the_answers(qtbot: QtBot, tmp_pa
             "Revoke",
             "Revoke send_invoice?",
         )
-        assert world.control.revoked == [("waits", False, None)]
+        assert world.control.told == [(["waits"], None, None)]
         assert "waits" in world.activity.entries[0].target
         world.store(life("waits", at=NOW, end="revoked"))
         await world.until(lambda: cell(world, "waits", "state") == "Revoked")
@@ -216,11 +219,19 @@ async def test_terminating_is_destructive_and_nobody_answering_is_a_failure(
         await world.until(lambda: len(keys(world)) == 1)
         table(world).select_keys(["runs"])
         world.control.answers = [Answer("celery@a", ok=True, text="terminate: tasks unknown")]
-        button(world, "Terminate…").click()
-        await world.until(lambda: len(world.activity.outcomes) == 1)
-        world.control.answers = []
-        button(world, "Terminate…").click()
-        await world.until(lambda: len(world.activity.outcomes) == 2)
+        for number in (1, 2):
+            button(world, "Terminate…").click()
+            dialog = ConsoleDialog.open_in(world.page)
+            assert isinstance(dialog, TerminateDialog)
+            dialog.choose(KillSignal.KILL)
+            next(
+                one
+                for one in dialog.findChildren(QAbstractButton)
+                if one.text() == "Terminate…" and one.isVisible()
+            ).click()
+            await world.until(lambda number=number: len(world.activity.outcomes) == number)  # type: ignore[misc]
+            world.control.answers = []
+        assert world.control.told == [(["runs"], "SIGKILL", None)] * 2
         assert [one.danger for one in world.asked] == [Danger.DESTRUCTIVE] * 2
         texts = [notice.text for notice in world.notices.notices if notice.level is Level.ERROR]
         assert texts == ["No worker runs this task", "No worker answered"]

@@ -61,11 +61,14 @@ class MemoryControl:
 
     def __init__(self) -> None:
         self.answers: list[Answer] = [Answer("celery@web-1", ok=True, text="tasks flagged as revoked")]
-        self.revoked: list[tuple[str, bool, int | None]] = []
+        self.told: list[tuple[list[str], str | None, int | None]] = []
         self.sent: list[tuple[str, SendRequest]] = []
 
     def revoke(self, task_id: str, *, terminate: bool, expected: int | None) -> list[Answer]:
-        self.revoked.append((task_id, terminate, expected))
+        raise AssertionError("several are told of at once")
+
+    def tell(self, task_ids: Sequence[str], *, signal: str | None, expected: int | None) -> list[Answer]:
+        self.told.append((list(task_ids), signal, expected))
         return self.answers
 
     def send(self, task_id: str, request: SendRequest) -> None:

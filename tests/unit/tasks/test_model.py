@@ -19,8 +19,6 @@ from console.tasks.model import (
     read_send_form,
     spans,
     whole_s,
-    why_not_revoke,
-    why_not_terminate,
 )
 
 T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -86,15 +84,6 @@ def test_who_sent_it() -> None:
     assert client_words("gen12@shop-1") == "shop-1, PID 12"
     assert client_words("celery@a") == "celery@a"
     assert client_words(None) is None
-
-
-def test_what_can_be_done_with_a_task() -> None:
-    running = replace(ROW, state=TaskState.STARTED)
-    assert why_not_revoke(None) == "Select a task first"
-    assert why_not_revoke(ROW) == "It has ended: Failed"
-    assert why_not_revoke(running) is None
-    assert why_not_terminate(running) is None
-    assert why_not_terminate(replace(ROW, state=TaskState.RECEIVED))
 
 
 def form(**fields: str) -> SendRequest | SendErrors:
