@@ -67,6 +67,7 @@ from console.stack.view_model import StackViewModel, StopChoice
 from console.tasks.page import TasksPage
 from console.tasks.service import TasksService
 from console.tasks.view_model import TasksViewModel
+from console.tasks.views_store import ViewsStore
 from console.widgets.dialog import set_dialog_host
 from console.widgets.theme import theme
 from console.window.confirm import ConfirmWithDialog
@@ -174,7 +175,8 @@ class Console:
         self.connections.ask_secret = AskForSecret(self.window, lambda: self.connections.keyring_state)
         self.workers_view = WorkersViewModel(self.workers, runner=self.runner, clock=self.clock)
         self.queues_view = QueuesViewModel(self.queues, clock=self.clock)
-        self.tasks_view = TasksViewModel(self.task_list, self.runner)
+        saved_views = ViewsStore(self.home.root / "task-views.json", clock=self.clock, notices=self.notices)
+        self.tasks_view = TasksViewModel(self.task_list, self.runner, views=saved_views)
         self.schedules_view = SchedulesViewModel(
             self.schedules, runner=self.runner, notices=self.notices, clock=self.clock
         )
@@ -401,7 +403,7 @@ class Console:
         window.add_page("overview", lambda: OverviewPage(self.overview_view, navigate=window.navigate))
         window.add_page("workers", lambda: WorkersPage(self.workers_view, navigate=window.navigate))
         window.add_page("queues", lambda: QueuesPage(self.queues_view))
-        window.add_page("tasks", lambda: TasksPage(self.tasks_view))
+        window.add_page("tasks", lambda: TasksPage(self.tasks_view, navigate=window.navigate))
         window.add_page("schedules", lambda: SchedulesPage(self.schedules_view))
         window.add_page("resend", lambda: ResendPage(self.resend_view, navigate=window.navigate))
         window.add_page("connections", lambda: ConnectionsPage(self.connections_view))
