@@ -1,4 +1,8 @@
-"""The buttons of the Workers page: everything that can be done with the chosen workers."""
+"""The buttons of the Workers page: everything that can be done with the chosen workers.
+
+They stand in one line where the window is as narrow as it may be, so `Shut down…` and `Dismiss`, which end
+something, are made here and stand in the head of the page.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +33,19 @@ class ActionBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._buttons = {action: _button(action) for action in Action}
-        self._dismiss = Button("Dismiss", small=True)
+        self.dismiss = Button("Dismiss")
+        self.shut_down = self._buttons[Action.SHUT_DOWN]
         self._places = TextField(name="Places", text="1", height=24)
         self._places.setFixedWidth(_FIELD_WIDTH)
         self._places.setToolTip("By how many places a pool grows or shrinks")
         layout = FlowLayout(self, gap=_GAP)
         for action, button in self._buttons.items():
-            layout.addWidget(button)
+            if button is not self.shut_down:
+                layout.addWidget(button)
             button.clicked.connect(lambda _checked=False, action=action: self.pressed.emit(action))
             if action is Action.SHRINK:
                 layout.addWidget(self._by())
-        layout.addWidget(self._dismiss)
-        self._dismiss.clicked.connect(self.dismiss_pressed)
+        self.dismiss.clicked.connect(self.dismiss_pressed)
         self._places.textChanged.connect(self._on_places)
 
     def show_refusals(self, refusal: Callable[[Action], str | None], *, dismissable: int) -> None:
@@ -51,8 +56,8 @@ class ActionBar(QWidget):
                 why_not = self._wrong_places()
             button.setEnabled(why_not is None)
             button.setToolTip(why_not or "")
-        self._dismiss.setVisible(dismissable > 0)
-        self._dismiss.setToolTip(
+        self.dismiss.setVisible(dismissable > 0)
+        self.dismiss.setToolTip(
             "Show the chosen offline worker no longer, until it is heard again"
             if dismissable == 1
             else f"Show the {dismissable:,} chosen offline workers no longer, until they are heard again"
@@ -78,4 +83,6 @@ class ActionBar(QWidget):
 
 
 def _button(action: Action) -> Button:
-    return Button(action.value, kind="danger-outline" if action is Action.SHUT_DOWN else "normal", small=True)
+    if action is Action.SHUT_DOWN:
+        return Button(action.value, kind="danger-outline")
+    return Button(action.value, small=True)

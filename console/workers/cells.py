@@ -10,7 +10,7 @@ from console.widgets.text import UNKNOWN, clock_text, exact_instant, number_text
 from console.workers.model import WorkerRow, WorkersSnapshot, WorkerState
 
 WORKER_COLUMNS = (
-    Column("worker", "Worker", stretch=3, width=110, kind="name"),
+    Column("worker", "Worker", stretch=4, width=150, kind="name"),
     Column("state", "State", width=96, least=88, kind="state"),
     Column("active", "Active", width=68, least=56, kind="number"),
     Column("processed", "Processed", width=96, least=82, kind="number"),
@@ -18,7 +18,7 @@ WORKER_COLUMNS = (
     Column("pool", "Pool", width=58, fit=110),
     Column("concurrency", "Concurrency", width=106, least=92, kind="number"),
     Column("load", "Load", width=68, least=50, kind="number"),
-    Column("queues", "Queues", stretch=3, width=80),
+    Column("queues", "Queues", stretch=2, width=80),
     Column("heartbeat", "Last heartbeat", width=124, least=110, kind="instant"),
 )
 
@@ -82,7 +82,7 @@ def _badge(row: WorkerRow, *, silent: bool) -> tuple[str, str, str | None] | Non
         return None
     if silent:
         return ("No answer", "warning", "triangle-alert")
-    return ("No task events", "warning", "bell-off") if row.task_events is False else None
+    return ("Events off", "warning", "bell-off") if row.task_events is False else None
 
 
 def _tooltip(row: WorkerRow) -> str:

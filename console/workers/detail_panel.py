@@ -18,7 +18,7 @@ from console.widgets.label import Divider
 from console.widgets.panel import KeyValueGrid, Panel
 from console.widgets.table_page import TableStack
 from console.widgets.tabs import TabBar
-from console.widgets.text import clock_text, number_text
+from console.widgets.text import clock_text, middle_elide, number_text
 from console.widgets.zone import local_zone
 from console.workers.facts import fact_hints, fact_pairs
 from console.workers.listing_cells import (
@@ -34,6 +34,7 @@ from console.workers.model import Listing, Tab, WorkerRow, WorkerState
 
 FACTS_WIDTH = 292
 KEY_WIDTH = 84
+LONGEST_TITLE = 40
 MOST_TICKING = 500
 _SEARCHED = (Tab.REVOKED, Tab.REGISTERED, Tab.SETTINGS, Tab.STATISTICS)
 
@@ -48,7 +49,7 @@ class DetailPanel(Panel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Worker", parent=parent)
         self._state = StateBadge(WorkerState.ONLINE.value)
-        self._events = Badge("No task events", tone="warning", icon="bell-off")
+        self._events = Badge("Events off", tone="warning", icon="bell-off")
         self._again = Button("Read again", icon="refresh-cw", kind="flat", small=True)
         self._tabs = TabBar([tab.value for tab in Tab], name="Worker detail")
         self._search = SearchField("Search settings")
@@ -94,16 +95,16 @@ class DetailPanel(Panel):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidgetResizable(True)
+        scroll.setWidget(inner)
         scroll.viewport().setAutoFillBackground(False)
         inner.setAutoFillBackground(False)
-        scroll.setWidget(inner)
         scroll.setFixedWidth(FACTS_WIDTH)
         return scroll
 
     def show_worker(self, row: WorkerRow, *, shown: str, now: datetime) -> None:
         """Whose details these are, and what is known of it."""
         self._row = row
-        self.set_title(shown)
+        self.set_title(middle_elide(shown, LONGEST_TITLE))
         self._state.set_state(row.state.value)
         self._events.setVisible(row.task_events is False and row.state is not WorkerState.OFFLINE)
         self._facts.set_pairs(fact_pairs(row, now=now), hints=fact_hints(row, zone=local_zone()))

@@ -18,7 +18,7 @@ from console.widgets.text import (
 from console.workers.model import Tab
 
 _TASK = Column("task", "Task", stretch=2, width=110, kind="name")
-_ID = Column("id", "ID", width=106, kind="link")
+_ID = Column("id", "ID", width=118, kind="link")
 _ARGUMENTS = Column("arguments", "Arguments", stretch=3, kind="mono")
 _QUEUE = Column("queue", "Queue", width=70, fit=140)
 TAB_COLUMNS: dict[Tab, tuple[Column, ...]] = {
@@ -163,7 +163,7 @@ def _due(eta: str, now: datetime) -> Cell:
 
 def _whole_seconds(seconds: float) -> str:
     """A ticking time: whole seconds from the first on, so that it does not flicker."""
-    return duration_text(float(int(seconds))) if seconds >= 1 else "0 s"
+    return f"{int(seconds)} s" if seconds < 60 else duration_text(float(int(seconds)))
 
 
 def _read(text: str) -> datetime | None:

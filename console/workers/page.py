@@ -99,11 +99,14 @@ class WorkersPage(Page):
         self._show_chosen()
 
     def _lay_out(self) -> None:
-        self._search.setFixedWidth(220)
-        self._header.add_action(self._search)
-        for chip in self._chips.values():
-            self._header.add_action(chip)
-        self._header.add_action(self._dismiss_all)
+        self._search.setMinimumWidth(120)
+        self._search.setMaximumWidth(220)
+        head = (
+            *(self._search, *self._chips.values()),
+            *(self._dismiss_all, self._bar.dismiss, self._bar.shut_down),
+        )
+        for widget in head:
+            self._header.add_action(widget)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 12)
         layout.setSpacing(10)

@@ -98,6 +98,7 @@ class WorkersService:
         self._seen_in_history: SeenInHistory | None = None
         self._history_change = -1
         self._history_read: tuple[float, int] | None = None
+        self._heard_s: float | None = None
         self._tasks = Tasks("workers")
         self._wake = asyncio.Event()
         self._disconnect: Callable[[], None] = lambda: None
@@ -355,6 +356,7 @@ class WorkersService:
             self._seen_in_history = await session.history.run(lambda: history.seen(names, since=since))
         except ConsoleError:  # no history: unknown, not none
             self._seen_in_history = None
+        self._heard_s = now_s
 
     def _history_is_due(self, now_s: float) -> bool:
         if self._history_read is None:
@@ -454,7 +456,7 @@ class WorkersService:
             rows=self._roster.rows(
                 failed=None if history is None else history.failed,
                 heard=() if history is None else history.heard,
-                heard_s=None if history is None or self._history_read is None else self._history_read[0],
+                heard_s=None if history is None else self._heard_s,
             ),
             as_of=as_of,
             error=self._inspection.error,

@@ -148,7 +148,7 @@ async def test_who_works_unheard_sends_no_task_events(world: World) -> None:
     world.clock.pass_s(5)
     beat(9)
     await until(lambda: world.row(TWO).task_events is True)
-    assert world.row(ONE).task_events is False
+    await until(lambda: world.row(ONE).task_events is False)
     assert world.service.snapshot.events_off == (ONE,)
     assert await world.runner.run(world.service.operations.enable_events_on((ONE,)))
     assert world.row(ONE).task_events is True
