@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from console.core.errors import Cause, ConsoleError
 from console.history.schema import WordKind, history_error, open_for_reading
 
 STATEMENT_LIMIT_S = 3.0
-STEPS_BETWEEN_CHECKS = 20_000
+STEPS_BETWEEN_CHECKS = 2_000
 WORDS_KEPT = 20_000
 
 
@@ -68,20 +68,40 @@ class HistoryFile:
         return found[0][0] if found else 0
 
     def _all(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return [
+            row
+            for rows in self._batches(statement, values, until=time.monotonic() + STATEMENT_LIMIT_S)
+            for row in rows
+        ]
+
+    def _batches(
+        self, statement: str, values: Sequence[Any] = (), *, until: float, sizes: Sequence[int] = (5000,)
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a statement, some at a time: the first `sizes`, then always the last of them.
+
+        Other statements may run in between. Raises `ConsoleError` with `Cause.TIMEOUT` at `until`
+        (`time.monotonic`).
+        """
         connection = self._opened()
-        self._deadline_s = time.monotonic() + STATEMENT_LIMIT_S
+        self._deadline_s = until
+        cursor: sqlite3.Cursor | None = None
         try:
-            return connection.execute(statement, values).fetchall()
+            cursor = connection.execute(statement, values)
+            number = 0
+            while rows := cursor.fetchmany(sizes[min(number, len(sizes) - 1)]):
+                yield rows
+                number += 1
+                self._deadline_s = until
+                if time.monotonic() > until:
+                    raise _too_long()
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
-                raise ConsoleError(
-                    "The search took too long",
-                    detail=f"It was ended after {STATEMENT_LIMIT_S:.0f} s.",
-                    remedy="Narrow it down, for example with since:1h.",
-                    cause=Cause.TIMEOUT,
-                ) from error
+                raise _too_long() from error
             self.close()
             raise history_error(error, self.path) from error
+        finally:
+            if cursor is not None:
+                cursor.close()
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -91,3 +111,12 @@ class HistoryFile:
 
     def _is_late(self) -> int:
         return int(time.monotonic() > self._deadline_s)
+
+
+def _too_long() -> ConsoleError:
+    return ConsoleError(
+        "The search took too long",
+        detail=f"It was ended after {STATEMENT_LIMIT_S:.0f} s.",
+        remedy="Narrow it down, for example with since:1h.",
+        cause=Cause.TIMEOUT,
+    )

@@ -243,7 +243,11 @@ class NameStat:
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Failures with the same task name and exception class, newest first."""
+    """Failures with the same fingerprint: the class of the exception and what its message always says.
+
+    `names` are the tasks that failed so lately, the latest (`name`) first; `error_id` is what
+    `fingerprint:` takes in a query, `example_id` one of the tasks.
+    """
 
     name: str
     error: str
@@ -252,6 +256,8 @@ class ErrorGroup:
     first: datetime
     last: datetime
     example_id: str
+    error_id: int = 0
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

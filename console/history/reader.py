@@ -7,13 +7,14 @@ statement that takes too long is ended.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from console.history.buckets import percentiles
-from console.history.history_file import HistoryFile
+from console.history.error_groups import ErrorGroups
 from console.history.ids import pack_id, unpack_id, unpack_optional
 from console.history.marks import (
     CODE_OF,
@@ -25,7 +26,6 @@ from console.history.marks import (
 )
 from console.history.model import (
     Counts,
-    ErrorGroup,
     Gap,
     Measure,
     Minute,
@@ -38,36 +38,23 @@ from console.history.model import (
     TaskState,
     WorkerSeen,
 )
-from console.history.query import Cursor, TaskQuery
+from console.history.query import Cursor, Sort, TaskQuery
 from console.history.schema import ROW_COLUMNS, TEXT_COLUMNS, WordKind
-from console.history.statements import (
-    COLUMNS,
-    Condition,
-    condition,
-    count_statement,
-    page_statement,
-)
+from console.history.statements import COLUMNS
 from console.history.writer import WORKER_COLUMNS, gap_from, worker_from
 
 OWN_COLUMNS = ", ".join(f"tasks.{column}" for column in ROW_COLUMNS)
-COUNTED_AT_MOST = 20_000
-FEW = 10_000
 NEW_AT_MOST = 1000
 FAMILY_AT_MOST = 300
-FAILURES_GROUPED = 5000
 MINUTE_S = 60
 
 
-class HistoryReader(HistoryFile):
+class HistoryReader(ErrorGroups):
     """The history as the pages and the commands read it."""
 
     def page(self, query: TaskQuery, after: Cursor | None = None, limit: int = 200) -> list[TaskRow]:
         """At most `limit` rows of `query`, those after `after` (`query.cursor(last_row)`)."""
-        where = self._condition(query)
-        if where.nothing:
-            return []
-        statement = page_statement(query, where, after, limit, few_states=self._few(where))
-        return [self._row(row) for row in self._all(*statement)]
+        return self._rows(self._search(query, after, limit))
 
     def newer(self, query: TaskQuery, top: TaskRow) -> int:
         """How many rows of `query` stand before `top`, up to 1,000."""
@@ -106,33 +93,59 @@ class HistoryReader(HistoryFile):
         """Tasks by state that fit `query`, its states left out (the numbers on the chips)."""
         if not query.filters:
             return Counts(self.totals())
-        where = self._condition(query, states=False)
-        if where.nothing:
-            return Counts(dict.fromkeys(TaskState, 0))
-        found = dict(self._all(*count_statement(where, COUNTED_AT_MOST)))
-        by_state = {state: found.get(CODE_OF[state], 0) for state in STATE_CODES}
-        complete = sum(by_state.values()) < COUNTED_AT_MOST
-        return Counts(by_state, complete)
+        found, complete = self._count(query)
+        return Counts({state: found.get(CODE_OF[state], 0) for state in STATE_CODES}, complete)
+
+    def ids(self, query: TaskQuery, limit: int) -> list[str]:
+        """The ids of at most `limit` tasks of `query`, the newest first."""
+        newest = query.sorted_by(Sort.RECEIVED, descending=True)
+        rows = self._all(
+            "SELECT id FROM json_each(?) JOIN tasks ON tasks.rowid = json_each.value ORDER BY json_each.key",
+            [json.dumps(self._search(newest, None, limit))],
+        )
+        return [unpack_id(row[0]) for row in rows]
+
+    def export(self, query: TaskQuery, *, batch: int = 1000) -> Iterator[list[TaskDetail]]:
+        """Everything known of every task of `query`, in its order, `batch` of them at a time.
+
+        Each batch is a page of its own: nothing is held between two, and whoever has enough stops.
+        """
+        after: Cursor | None = None
+        while True:
+            rowids = self._search(query, after, batch)
+            details = self._details(rowids)
+            if details:
+                yield details
+                after = query.cursor(details[-1].row)
+            if len(rowids) < batch or not details:
+                return
 
     def detail(self, task_id: str) -> TaskDetail | None:
         """Everything known of one task; None when the history does not have it."""
+        found = self._all("SELECT rowid FROM tasks WHERE id = ?", [pack_id(task_id)])
+        return next(iter(self._details([row[0] for row in found])), None)
+
+    def _details(self, rowids: Sequence[int]) -> list[TaskDetail]:
+        """Everything known of some rows, in their order; those that are gone are left out."""
         columns = ", ".join((*(f"tasks.{column}" for column in ROW_COLUMNS), *TEXT_COLUMNS[1:]))
         rows = self._all(
-            f"SELECT {columns} FROM tasks JOIN texts USING (rowid) WHERE id = ?",  # noqa: S608
-            [pack_id(task_id)],
+            f"SELECT {columns} FROM json_each(?) JOIN tasks ON tasks.rowid = json_each.value "  # noqa: S608
+            "JOIN texts ON texts.rowid = tasks.rowid ORDER BY json_each.key",
+            [json.dumps(list(rowids))],
         )
-        if not rows:
-            return None
-        values = dict(zip((*ROW_COLUMNS, *TEXT_COLUMNS[1:]), rows[0], strict=True))
+        return [self._detail(row) for row in rows]
+
+    def _detail(self, row: tuple[Any, ...]) -> TaskDetail:
+        values = dict(zip((*ROW_COLUMNS, *TEXT_COLUMNS[1:]), row, strict=True))
         marks = decode_marks(values["marks"])
         return TaskDetail(
-            row=self._row(rows[0][: len(ROW_COLUMNS)]),
+            row=self._row(row[: len(ROW_COLUMNS)]),
             args=values["args"],
             kwargs=values["kwargs"],
             result=values["result"],
             exception=values["exception"],
             traceback=last_traceback(marks) if values["exception"] is not None else None,
-            root_id=unpack_optional(values["root_id"]) or task_id,
+            root_id=unpack_optional(values["root_id"]) or unpack_id(values["id"]),
             parent_id=unpack_optional(values["parent_id"]),
             eta=values["eta"],
             expires=values["expires"],
@@ -160,41 +173,6 @@ class HistoryReader(HistoryFile):
             [root],
         )
         return _in_family_order([(self._row(row[:-1]), unpack_optional(row[-1])) for row in rows])
-
-    def same_error(self, name: str, exception: str, *, since_s: float = 86_400.0) -> ErrorGroup | None:
-        """The failures of task `name` with the exception class of `exception` in the last `since_s`."""
-        wanted = error_class(exception)
-        groups = self.errors(since_s=since_s, name=name)
-        return next((group for group in groups if group.error == wanted), None)
-
-    def errors(self, *, since_s: float, name: str | None = None, limit: int = 50) -> list[ErrorGroup]:
-        """Failures of the last `since_s` by task and exception class, the most frequent first.
-
-        The newest 5,000 failures are looked at.
-        """
-        rows = self._all(
-            "SELECT (SELECT word FROM words WHERE id = name), exception, at, id "  # noqa: S608
-            "FROM tasks JOIN texts USING (rowid) WHERE state = ? AND at >= ? "
-            f"ORDER BY at DESC LIMIT {FAILURES_GROUPED}",
-            [CODE_OF[TaskState.FAILED], self._now() - since_s],
-        )
-        groups: dict[tuple[str, str], list[tuple[str, str, float, Any]]] = defaultdict(list)
-        for row in rows:
-            if name is None or row[0] == name:
-                groups[(row[0] or "", error_class(row[1] or ""))].append(row)
-        found = [
-            ErrorGroup(
-                name=task,
-                error=error,
-                message=failures[0][1] or "",
-                count=len(failures),
-                first=datetime.fromtimestamp(failures[-1][2], UTC),
-                last=datetime.fromtimestamp(failures[0][2], UTC),
-                example_id=unpack_id(failures[0][3]),
-            )
-            for (task, error), failures in groups.items()
-        ]
-        return sorted(found, key=lambda group: group.count, reverse=True)[:limit]
 
     def minutes(self, *, since_s: float, name: str | None = None) -> list[Minute]:
         """One entry per minute of the last `since_s`, oldest first, the running minute last."""
@@ -354,17 +332,14 @@ class HistoryReader(HistoryFile):
         )
         return datetime.fromtimestamp(rows[0][0], UTC) if rows else None
 
-    def _condition(self, query: TaskQuery, *, states: bool = True) -> Condition:
-        return condition(
-            query, words=self._words, now=self._now(), highest_rowid=self.last_row(), states=states
+    def _rows(self, rowids: Sequence[int]) -> list[TaskRow]:
+        """Some rows in their order; those that are gone are left out."""
+        rows = self._all(
+            f"SELECT {OWN_COLUMNS} FROM json_each(?) JOIN tasks ON tasks.rowid = json_each.value "  # noqa: S608
+            "ORDER BY json_each.key",
+            [json.dumps(list(rowids))],
         )
-
-    def _few(self, where: Condition) -> bool:
-        wanted = where.branches.get("state")
-        if wanted is None:
-            return False
-        totals = self.totals()
-        return sum(totals[STATE_CODES[code]] for code in wanted) <= FEW
+        return [self._row(row) for row in rows]
 
     def _row(self, row: tuple[Any, ...]) -> TaskRow:
         """A tuple of `ROW_COLUMNS` as what a list shows."""
@@ -388,12 +363,6 @@ class HistoryReader(HistoryFile):
             retries=retries,
             change=change,
         )
-
-
-def error_class(exception: str) -> str:
-    """`ValueError('no')` is a ValueError."""
-    head = exception.split("(", 1)[0].strip()
-    return head.rsplit(".", 1)[-1] if head and " " not in head else exception[:80]
 
 
 def _in_family_order(rows: list[tuple[TaskRow, str | None]]) -> list[Relative]:

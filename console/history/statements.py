@@ -1,254 +1,82 @@
-"""From a query to SQL: which index leads, and what is left to filter on the way.
+"""The SQL of pages: which index an order walks along, what that index knows, and where a page goes on.
 
-Words with `*` are resolved against the distinct names first (there are few), so the statement only
-compares for equality and an index can lead.
+Every order is total: the sorted column, the instant, the number of the row. So the place after a row is
+`(column, at, rowid) < (?, ?, ?)`, and each row is on exactly one page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 from typing import Any
 
-from console.history.ids import pack_id, prefix_range
-from console.history.marks import CODE_OF
-from console.history.model import TaskState
-from console.history.query import Cursor, Sort, TaskQuery
-from console.history.query_terms import And, Field, IdTerm, NameTerm, Node, Not, StateTerm, TextTerm
+from console.history.query import Cursor, Sort
 from console.history.schema import ROW_COLUMNS, WordKind
 
-NEWEST_SEARCHED = 50_000
-MAX_BRANCHES = 24
 COLUMNS = ", ".join(ROW_COLUMNS)
-
-SORT_COLUMNS: dict[Sort, str] = {
-    Sort.STATE: "state",
-    Sort.TASK: "name",
-    Sort.ID: "id",
-    Sort.WORKER: "worker",
-    Sort.QUEUE: "queue",
-    Sort.RECEIVED: "at",
-    Sort.WAITED: "waited",
-    Sort.RUNTIME: "runtime",
-    Sort.RETRIES: "retries",
+_EVERYWHERE = frozenset({"at", "state", "name", "worker", "queue"})
+COVERED: dict[str, frozenset[str]] = {
+    "tasks_at": _EVERYWHERE,
+    "tasks_runtime": _EVERYWHERE | {"runtime"},
+    "tasks_waited": _EVERYWHERE | {"waited"},
+    "tasks_retries": _EVERYWHERE | {"retries"},
+    "tasks_state": frozenset({"state", "at"}),
+    "tasks_name": frozenset({"name", "at"}),
+    "tasks_worker": frozenset({"worker", "at"}),
+    "tasks_queue": frozenset({"queue", "at"}),
+    "tasks_error": frozenset({"error", "at"}),
+    "tasks_id": frozenset({"id"}),
 }
-SECOND_BY_INSTANT = frozenset({"state", "name", "worker", "queue"})
-_WORD_FIELDS = {
-    Field.NAME: (WordKind.NAME, "name"),
-    Field.WORKER: (WordKind.WORKER, "worker"),
-    Field.QUEUE: (WordKind.QUEUE, "queue"),
-}
-_TEXT_COLUMNS = ("args", "kwargs", "result", "exception")
-Words = Callable[[WordKind], Sequence[tuple[int, str]]]
+WIDE_INDEXES = ("tasks_at", "tasks_runtime", "tasks_waited", "tasks_retries")
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
-    field: Field | None
-    value: str
-    negated: bool = False
+class Order:
+    """How a sort is walked: along `index`, by `keys`; `words` where the words are gone through instead."""
+
+    index: str
+    keys: tuple[str, ...]
+    words: WordKind | None = None
+
+    @property
+    def sorted_keys(self) -> tuple[str, ...]:
+        """The keys by which rows found otherwise are sorted into the same order."""
+        if self.words is None:
+            return self.keys
+        word = f"ifnull((SELECT word FROM words WHERE words.id = tasks.{self.keys[0]}), '')"  # noqa: S608
+        return (word, *self.keys[1:])
 
 
-def _terms(expr: Node | None) -> list[Term]:
-    """The simple terms of a query that are joined by and; until the planner takes whole trees."""
-    found: list[Term] = []
-    for part in expr.parts if isinstance(expr, And) else (() if expr is None else (expr,)):
-        negated = isinstance(part, Not)
-        one = part.part if isinstance(part, Not) else part
-        if isinstance(one, NameTerm):
-            found += [Term(one.field, value, negated) for value in one.values]
-        elif isinstance(one, IdTerm):
-            found += [Term(Field.ID, value, negated) for value in one.prefixes]
-        elif isinstance(one, TextTerm):
-            found.append(Term(None, one.words, negated))
-    return found
+ORDERS: dict[Sort, Order] = {
+    Sort.RECEIVED: Order("tasks_at", ("at", "rowid")),
+    Sort.STATE: Order("tasks_state", ("state", "at", "rowid")),
+    Sort.TASK: Order("tasks_name", ("name", "at", "rowid"), WordKind.NAME),
+    Sort.ID: Order("tasks_id", ("id", "rowid")),
+    Sort.WORKER: Order("tasks_worker", ("worker", "at", "rowid"), WordKind.WORKER),
+    Sort.QUEUE: Order("tasks_queue", ("queue", "at", "rowid"), WordKind.QUEUE),
+    Sort.WAITED: Order("tasks_waited", ("waited", "at", "rowid")),
+    Sort.RUNTIME: Order("tasks_runtime", ("runtime", "at", "rowid")),
+    Sort.RETRIES: Order("tasks_retries", ("retries", "at", "rowid")),
+}
 
 
-def _not_states(expr: Node | None) -> set[TaskState]:
-    parts = expr.parts if isinstance(expr, And) else (() if expr is None else (expr,))
-    return {
-        state
-        for part in parts
-        if isinstance(part, Not) and isinstance(part.part, StateTerm)
-        for state in part.part.states
+def ordered(keys: tuple[str, ...], *, descending: bool) -> str:
+    """`ORDER BY` the keys."""
+    direction = "DESC" if descending else "ASC"
+    return f"ORDER BY {', '.join(f'{key} {direction}' for key in keys)}"
+
+
+def beyond(keys: tuple[str, ...], after: Cursor | None, *, descending: bool) -> tuple[str, tuple[Any, ...]]:
+    """The condition of rows after a place; `1` from the beginning."""
+    if after is None:
+        return "1", ()
+    place: dict[int, tuple[Any, ...]] = {
+        3: (after.value, after.at, after.rowid),
+        2: (after.value, after.rowid),
     }
+    compare = "<" if descending else ">"
+    return f"({', '.join(keys)}) {compare} ({', '.join('?' * len(keys))})", place[len(keys)]
 
 
-@dataclass(slots=True)
-class Condition:
-    """A WHERE clause in parts. `branches` are alternatives of one column that an index may lead by."""
-
-    parts: list[str] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
-    branches: dict[str, list[Any]] = field(default_factory=dict)
-    nothing: bool = False
-
-    def add(self, part: str, *values: Any) -> None:
-        self.parts.append(part)
-        self.values.extend(values)
-
-
-def condition(
-    query: TaskQuery, *, words: Words, now: float, highest_rowid: int, states: bool = True
-) -> Condition:
-    """What `query` asks for; `states=False` leaves the states out (for the counts on the chips)."""
-    where = Condition()
-    terms = _terms(query.expr)
-    if states:
-        wanted = (query.states or frozenset(TaskState)) - _not_states(query.expr)
-        if not wanted:
-            where.nothing = True
-        elif len(wanted) < len(TaskState):
-            where.branches["state"] = sorted(CODE_OF[state] for state in wanted)
-    if query.since_s is not None:
-        where.add("at >= ?", now - query.since_s)
-    for name, (kind, column) in _WORD_FIELDS.items():
-        _words(where, column, [term for term in terms if term.field is name], words(kind))
-    _ids(where, [term for term in terms if term.field is Field.ID])
-    texts = [term for term in terms if term.field is None]
-    for term in texts:
-        _text(where, term, words(WordKind.NAME))
-    if texts and not all(_is_whole_id(term) for term in texts):
-        where.add("rowid > ?", highest_rowid - NEWEST_SEARCHED)
-    return where
-
-
-def page_statement(
-    query: TaskQuery, where: Condition, after: Cursor | None, limit: int, *, few_states: bool = False
-) -> tuple[str, list[Any]]:
-    """The rows of a page: along the index of the sorted column, or one index-led branch per alternative.
-
-    `few_states`: the wanted states have so few tasks that finding those and sorting them is cheapest.
-    """
-    column = SORT_COLUMNS[query.sort]
-    direction, compare = ("DESC", "<") if query.descending else ("ASC", ">")
-    # The indexes on words and states go on by instant, so that is the second criterion there.
-    second = column in SECOND_BY_INSTANT
-    if column in ("name", "worker", "queue"):
-        column = f"ifnull((SELECT word FROM words WHERE words.id = tasks.{column}), '')"  # noqa: S608
-    key = (column, "at", "rowid") if second else (column, "rowid")
-    keys: list[Any] = []
-    if after is not None:
-        keys = [after.value, after.at, after.rowid] if second else [after.value, after.rowid]
-    unled = "+" if few_states and query.sort is not Sort.RECEIVED else ""
-    order = f"ORDER BY {unled}{f' {direction}, '.join(key)} {direction} LIMIT {int(limit)}"
-    keyset = f" AND ({unled}{', '.join(key)}) {compare} ({', '.join('?' * len(key))})" if keys else ""
-    leader = _leader(where) if query.sort is Sort.RECEIVED else None
-    if leader is None:
-        rest, values = _rest(where, None, led_by_state=bool(unled))
-        return f"SELECT {COLUMNS} FROM tasks WHERE {rest or '1'}{keyset} {order}", [*values, *keys]  # noqa: S608
-    rest, rest_values = _rest(where, leader)
-    branches: list[str] = []
-    values = []
-    for value in where.branches[leader]:
-        clause = f"{leader} = ?{f' AND {rest}' if rest else ''}{keyset}"
-        branches.append(f"SELECT * FROM (SELECT {COLUMNS}, at AS key FROM tasks WHERE {clause} {order})")  # noqa: S608
-        values += [value, *rest_values, *keys]
-    union = " UNION ALL ".join(branches)
-    merged = f"SELECT {COLUMNS} FROM ({union}) ORDER BY key {direction}, rowid {direction} LIMIT {int(limit)}"  # noqa: S608
-    return merged, values
-
-
-def count_statement(where: Condition, at_most: int) -> tuple[str, list[Any]]:
-    """Tasks by state among the newest `at_most` that fit."""
-    rest, values = _rest(where, None)
-    newest = f"SELECT state FROM tasks WHERE {rest or '1'} ORDER BY at DESC LIMIT {int(at_most)}"  # noqa: S608
-    return f"SELECT state, count(*) FROM ({newest}) GROUP BY state", values  # noqa: S608
-
-
-def _leader(where: Condition) -> str | None:
-    """The column whose index finds the fewest rows, as far as one can tell without statistics."""
-    succeeded = CODE_OF[TaskState.SUCCEEDED]
-    if "state" in where.branches and succeeded not in where.branches["state"]:
-        return "state"
-    for column in ("name", "queue", "worker"):
-        if 0 < len(where.branches.get(column, ())) <= MAX_BRANCHES:
-            return column
-    return None
-
-
-def _rest(where: Condition, leader: str | None, *, led_by_state: bool = False) -> tuple[str, list[Any]]:
-    """Everything but the leading column. The unary plus keeps SQLite from choosing another index."""
-    parts, values = list(where.parts), list(where.values)
-    for column, alternatives in where.branches.items():
-        if column != leader:
-            plus = "" if led_by_state and column == "state" else "+"
-            parts.append(f"{plus}{column} IN ({', '.join('?' * len(alternatives))})")
-            values += alternatives
-    return " AND ".join(parts), values
-
-
-def _words(where: Condition, column: str, terms: list[Term], known: Sequence[tuple[int, str]]) -> None:
-    wanted = [term.value for term in terms if not term.negated]
-    unwanted = [term.value for term in terms if term.negated]
-    if not wanted and not unwanted:
-        return
-    if wanted:
-        found = [
-            number
-            for number, word in known
-            if any(matches(word, value) for value in wanted)
-            and not any(matches(word, value) for value in unwanted)
-        ]
-        if not found:
-            where.nothing = True
-        where.branches[column] = found
-        return
-    excluded = [number for number, word in known if any(matches(word, value) for value in unwanted)]
-    if excluded:
-        where.add(f"+{column} NOT IN ({', '.join('?' * len(excluded))})", *excluded)
-
-
-def matches(word: str, wanted: str) -> bool:
-    """Whether a name, worker or queue is meant by `wanted`: whole, by its last part, or with `*`."""
-    low, value = word.lower(), wanted.lower()
-    if "*" in value:
-        return fnmatchcase(low, value.replace("[", "[[]").replace("?", "[?]"))
-    return low == value or low.endswith((f".{value}", f"@{value}"))
-
-
-def _ids(where: Condition, terms: list[Term]) -> None:
-    for negated in (False, True):
-        parts: list[str] = []
-        values: list[Any] = []
-        for term in terms:
-            if term.negated is not negated:
-                continue
-            prefix = term.value.rstrip("*")
-            parts.append("id = ?")
-            values.append(pack_id(prefix))
-            between = prefix_range(prefix)
-            if between is not None:
-                parts.append("id BETWEEN ? AND ?")
-                values += between
-            if term.value.endswith("*"):
-                parts.append("(id >= ? AND id < ?)")
-                values += [prefix, f"{prefix}\U0010ffff"]
-        if parts:
-            where.add(f"{'NOT ' if negated else ''}({' OR '.join(parts)})", *values)
-
-
-def _is_whole_id(term: Term) -> bool:
-    return not term.negated and isinstance(pack_id(term.value.lower()), bytes)
-
-
-def _text(where: Condition, term: Term, names: Sequence[tuple[int, str]]) -> None:
-    if _is_whole_id(term):
-        where.add("id = ?", pack_id(term.value.lower()))
-        return
-    escaped = term.value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    likes = " OR ".join(f"ifnull(texts.{column}, '') LIKE ? ESCAPE '\\'" for column in _TEXT_COLUMNS)
-    parts = [f"EXISTS (SELECT 1 FROM texts WHERE texts.rowid = tasks.rowid AND ({likes}))"]  # noqa: S608
-    values: list[Any] = [f"%{escaped}%"] * len(_TEXT_COLUMNS)
-    named = [number for number, name in names if term.value.lower() in name.lower()]
-    if named:
-        parts.append(f"+name IN ({', '.join('?' * len(named))})")
-        values += named
-    parts.append("(typeof(id) = 'text' AND id LIKE ? ESCAPE '\\')")
-    values.append(f"%{escaped}%")
-    digits = term.value.lower().replace("-", "")
-    if digits and all(digit in "0123456789abcdef" for digit in digits):
-        parts.append("(typeof(id) = 'blob' AND hex(id) LIKE ?)")
-        values.append(f"%{digits}%")
-    where.add(f"{'NOT ' if term.negated else ''}({' OR '.join(parts)})", *values)
+def covering(columns: frozenset[str]) -> str | None:
+    """The index that knows all of `columns`, so that no row has to be looked up; None: none does."""
+    return next((index for index in WIDE_INDEXES if columns <= COVERED[index]), None)
