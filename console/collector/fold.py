@@ -11,13 +11,15 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 from console.collector.events import Event
-from console.collector.tally import FUTURE_S, Filed, tally
+from console.collector.folded_task import MAX_WORD, FoldedTask, one_line, restored, shared
+from console.collector.tally import FUTURE_S, tally
 from console.history.errors import fingerprint
 from console.history.figures import FigureCounters
-from console.history.ids import StoredId, pack_id, pack_optional, unpack_id, unpack_optional
+from console.history.ids import StoredId, pack_id, pack_optional
 from console.history.marks import (
     CANCELLED,
     FAILED,
@@ -30,9 +32,7 @@ from console.history.marks import (
     STARTED,
     STATE_CODES,
     SUCCEEDED,
-    VERDICT,
     Mark,
-    decode_marks,
     derive,
     encode_marks,
     newest,
@@ -45,11 +45,10 @@ from console.history.schema import WordKind
 from console.history.words import WordNumbers, WordStore
 from console.history.writer import Batch
 
-KEPT_TASKS = 40_000
-DROPPED_TASKS = 10_000
+KEPT_TASKS = 20_000
+KEPT_AFTER_DROPPING = 12_000
 MAX_TEXT = 16_384
 MAX_TRACEBACK = 65_536
-MAX_WORD = 512
 MAX_HOSTNAME = 255
 MAX_WORKERS = 2000
 BIGGEST_INTEGER = 2**53
@@ -66,8 +65,6 @@ _KINDS = {
     "task-revoked": REVOKED,
     "task-rejected": REJECTED,
 }
-_NO_KEY: tuple[Any, ...] = ()
-_NOTHING: tuple[str | None, ...] = (None,) * 4
 
 
 class FoldStore(WordStore, Protocol):
@@ -84,39 +81,6 @@ class FoldStore(WordStore, Protocol):
         """What a run before has counted and not stored everywhere."""
 
 
-class _Task:
-    """One task as it is folded: its marks, and three groups of texts each taken whole from one event.
-
-    A group belongs to the event with the greatest key among those that carry it, ties decided by the
-    texts themselves; the keys can be computed again from the marks. `stored` are the texts that the
-    history has indexed of it: args, kwargs, result, exception.
-    """
-
-    __slots__ = (
-        "derived", "id", "identity", "identity_key", "marks", "result", "result_key", "route", "route_key",
-        "rowid", "state", "stored",
-    )  # fmt: skip
-
-    def __init__(self, task_id: str) -> None:
-        self.id = task_id
-        self.rowid = 0
-        self.state = -1
-        self.stored: tuple[str | None, ...] = _NOTHING
-        self.derived: tuple[str | None, ...] = _NOTHING
-        self.marks: list[Mark] = []
-        self.identity: tuple[str | None, ...] = (None,) * 7  # name args kwargs root parent eta expires
-        self.identity_key = _NO_KEY
-        self.route: tuple[str | None, ...] = (None,) * 4  # queue exchange routing_key client
-        self.route_key = _NO_KEY
-        self.result: str | None = None
-        self.result_key = _NO_KEY
-
-    @property
-    def files(self) -> Filed:
-        """What it is counted under."""
-        return self.identity[0] or "", self.route[0] or ""
-
-
 class Fold:
     """Rows out of events, for the history `store`; `workers` are those known from before.
 
@@ -131,8 +95,8 @@ class Fold:
         self.workers = {worker.hostname: worker for worker in workers}
         self.newest_timestamp: float | None = None
         self.skipped = 0
-        self._tasks: dict[str, _Task] = {}
-        self._dirty: dict[str, _Task] = {}
+        self._tasks: dict[str, FoldedTask] = {}
+        self._dirty: dict[str, FoldedTask] = {}
         self._words = WordNumbers(store)
         number = self._words.number
         self._figures = FigureCounters(
@@ -140,6 +104,7 @@ class Fold:
         )
         self._dirty_workers: set[str] = set()
         self._inserted: set[str] = set()
+        self._packed: list[tuple[FoldedTask, bytes]] = []
 
     @property
     def waiting(self) -> bool:
@@ -181,7 +146,7 @@ class Fold:
         Raises `ConsoleError` when the stored task cannot be read.
         """
         self._fetch({task_id})
-        task = self._tasks.get(task_id)
+        task = self._opened(task_id)
         if task is None:
             return False
         if mark not in task.marks:
@@ -195,6 +160,7 @@ class Fold:
         Raises `ConsoleError` when the numbers of words cannot be read; then call it again, too.
         """
         batch = Batch(change=change, alive=alive)
+        self._packed.clear()
         for task in self._dirty.values():
             self._add(batch, task, change)
         batch.counts = dict(self.counts)
@@ -205,16 +171,24 @@ class Fold:
 
     def stored(self) -> None:
         """The last batch is in the history."""
-        for task in self._dirty.values():
-            task.stored = task.derived
+        for task, packed in self._packed:
+            task.pack(packed)
+        self._packed.clear()
         self._dirty.clear()
         self._inserted.clear()
         self._figures.stored()
         self._words.stored()
         self._dirty_workers.clear()
         if len(self._tasks) > KEPT_TASKS:
-            for task_id in list(self._tasks)[:DROPPED_TASKS]:
-                del self._tasks[task_id]
+            self._drop()
+
+    def _drop(self) -> None:
+        """Let go of tasks that are over, then of those nothing has happened to for longest."""
+        over = [task.id for task in self._tasks.values() if STATE_CODES[task.state].is_final]
+        for task_id in over[: len(self._tasks) - KEPT_AFTER_DROPPING]:
+            del self._tasks[task_id]
+        for task_id in list(islice(self._tasks, max(0, len(self._tasks) - KEPT_AFTER_DROPPING))):
+            del self._tasks[task_id]
 
     def removed(self, removed: Removed) -> None:
         """What has been removed from the history; nothing may be waiting to be stored meanwhile."""
@@ -230,16 +204,22 @@ class Fold:
         missing = ids - self._tasks.keys()
         if missing:
             for row in self._store.load([pack_id(task_id) for task_id in missing]):
-                task = _restored(row)
+                task = restored(row)
                 self._tasks[task.id] = task
+
+    def _opened(self, task_id: str) -> FoldedTask | None:
+        """A task that is in memory, with its marks at hand; it is the last to be let go of."""
+        task = self._tasks.get(task_id)
+        if task is not None and task.open():
+            del self._tasks[task_id]
+            self._tasks[task_id] = task
+        return task
 
     def _mark(self, kind: int, event: Event, received_at: float) -> None:
         task_id = event.uuid or ""
-        task = self._tasks.get(task_id)
-        if task is None:
-            task = self._tasks[task_id] = _Task(task_id)
+        task = self._opened(task_id) or self._tasks.setdefault(task_id, FoldedTask(task_id))
         when = sane_instant(event.timestamp) if event.timestamp is not None else 0.0
-        host = _word(event.hostname) or ""
+        host = shared(event.hostname) or ""
         filed = task.files
         first, second = self._texts(kind, event, task, when, host)
         pid = event.pid or 0
@@ -262,7 +242,7 @@ class Fold:
             received_at=received_at,
         )
 
-    def _texts(self, kind: int, event: Event, task: _Task, when: float, host: str) -> tuple[Any, Any]:
+    def _texts(self, kind: int, event: Event, task: FoldedTask, when: float, host: str) -> tuple[Any, Any]:
         """The two values of the mark; groups of texts move to the task when this event owns them."""
         if kind in (SENT, RECEIVED):
             retries = event.retries or 0
@@ -271,10 +251,10 @@ class Fold:
             self._identify(task, event, (knows, retries, kind, when))
             if kind == SENT:
                 route = (
-                    _word(event.queue),
-                    _word(event.exchange),
-                    _word(event.routing_key),
-                    _word(host),
+                    shared(event.queue),
+                    shared(event.exchange),
+                    shared(event.routing_key),
+                    host or None,
                 )
                 key = (retries, when)
                 if key > task.route_key or (key == task.route_key and _ties(route) > _ties(task.route)):
@@ -298,22 +278,22 @@ class Fold:
         return (bool(event.requeue), None) if kind == REJECTED else (None, None)
 
     @staticmethod
-    def _identify(task: _Task, event: Event, key: tuple[Any, ...]) -> None:
+    def _identify(task: FoldedTask, event: Event, key: tuple[Any, ...]) -> None:
         if task.identity_key > key:
             return
         identity = (
-            _word(event.name),
+            shared(event.name),
             _text(event.args),
             _text(event.kwargs),
-            _word(event.root_id) if event.root_id != task.id else None,
-            _word(event.parent_id),
-            _word(event.eta),
-            _word(event.expires),
+            one_line(event.root_id) if event.root_id != task.id else None,
+            one_line(event.parent_id),
+            one_line(event.eta),
+            one_line(event.expires),
         )
         if key > task.identity_key or _ties(identity) > _ties(task.identity):
             task.identity, task.identity_key = identity, key
 
-    def _add(self, batch: Batch, task: _Task, change: int) -> None:
+    def _add(self, batch: Batch, task: FoldedTask, change: int) -> None:
         """The row and the texts of `task`, and what is searched where that changed."""
         row = derive(task.marks)
         name, args, kwargs, root, parent, eta, expires = task.identity
@@ -339,13 +319,15 @@ class Fold:
                 self._next_rowid += 1
             batch.inserts.append((task.rowid, pack_id(task.id), *values))
         result = row.result if task.result is None else task.result
+        marks = encode_marks(task.marks)
         batch.texts.append(
             (
                 task.rowid, row.pid, args, kwargs, result, row.exception, pack_optional(root),
                 pack_optional(parent), eta, expires, routing_key, exchange, client,
-                row.reason, encode_marks(task.marks),
+                row.reason, marks,
             )
         )  # fmt: skip
+        self._packed.append((task, marks))
         task.derived = (args, kwargs, result, row.exception)
         _index(batch, task)
 
@@ -381,7 +363,7 @@ class Fold:
         self._words.number(WordKind.WORKER, hostname)
 
 
-def _index(batch: Batch, task: _Task) -> None:
+def _index(batch: Batch, task: FoldedTask) -> None:
     """What the search has to forget and to learn of `task`; a pair without any text is not indexed."""
     if task.derived == task.stored:
         return
@@ -398,30 +380,6 @@ def _index(batch: Batch, task: _Task) -> None:
             batch.outcome.append((rowid, now[2], now[3]))
 
 
-def _restored(row: tuple[Any, ...]) -> _Task:
-    """A task as it was when its row was stored."""
-    (
-        rowid, stored_id, state, name, queue, args, kwargs, result, exception, root_id, parent_id, eta,
-        expires, routing_key, exchange, client, blob,
-    ) = row  # fmt: skip
-    task = _Task(unpack_id(stored_id))
-    task.rowid, task.state, task.marks = rowid, state, decode_marks(blob)
-    task.stored = task.derived = (args, kwargs, result, exception)
-    for kind, when, _host, _process, first, second in task.marks:
-        if kind in (SENT, RECEIVED):
-            task.identity_key = max(task.identity_key, (second, first, kind, when))
-        if kind == SENT:
-            task.route_key = max(task.route_key, (first, when))
-        if kind == SUCCEEDED:
-            task.result_key = max(task.result_key, (when,))
-    relatives = unpack_optional(root_id), unpack_optional(parent_id)
-    task.identity = (name or None, args, kwargs, *relatives, eta, expires)
-    task.route = (queue or None, exchange, routing_key, client)
-    judged = not task.result_key and any(mark[0] == VERDICT for mark in task.marks)
-    task.result = None if judged else result  # the verdict tells it again, as long as it holds
-    return task
-
-
 def _ties(texts: tuple[str | None, ...]) -> tuple[tuple[bool, str], ...]:
     """An order among texts that decides when two events are of the same instant."""
     return tuple((text is not None, text or "") for text in texts)
@@ -431,14 +389,6 @@ def _text(text: str | None, limit: int = MAX_TEXT) -> str | None:
     if text is None or len(text) <= limit:
         return text
     return f"{text[:limit]}…"
-
-
-def _word(text: str | None) -> str | None:
-    """A name as it can be shown on one line: control characters and reversals of the writing are replaced."""
-    if not text:
-        return None
-    word = text[:MAX_WORD]
-    return word if word.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in word)
 
 
 def _is_hostname(text: str | None) -> bool:
