@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from console.core.connection import LinkState
-from console.overview.model import QueuesSeen, SchedulesSeen, WorkersSeen
+from console.overview.model import Backlog, QueuesSeen, SchedulesSeen, WorkersSeen
 from console.queues.model import Alert, QueuesSnapshot
+from console.schedules.model import NextState
 from console.schedules.service import ScheduleSnapshot
 from console.stack.model import StackSnapshot, StackState
 from console.workers.model import WorkersSnapshot, WorkerState
@@ -42,24 +43,36 @@ def queues_seen(snapshot: QueuesSnapshot) -> QueuesSeen:
         ((row.oldest.seconds, row.name, row.oldest.mark) for row in snapshot.rows if row.oldest is not None),
         default=(None, None, ""),
     )
+    growing = tuple(
+        Backlog(row.name, row.ready or 0, row.growth_per_s, row.out_per_s)
+        for row in snapshot.rows
+        if row.alert is Alert.GROWING and row.growth_per_s is not None
+    )
     return QueuesSeen(
         waiting=None if snapshot.stale else snapshot.ready,
         without_consumer=without,
         oldest_s=oldest[0],
         oldest_queue=oldest[1],
         oldest_mark=oldest[2],
+        growing=growing,
+        stale=snapshot.stale,
     )
 
 
-def schedules_seen(snapshot: ScheduleSnapshot) -> SchedulesSeen:
-    """The schedules that beat cannot run."""
-    rows = snapshot.rows or ()
+def schedules_seen(snapshot: ScheduleSnapshot) -> SchedulesSeen | None:
+    """The schedules that beat cannot run, and those that it should have run; None while they are unknown."""
+    if snapshot.rows is None or snapshot.error is not None or not snapshot.attached:
+        return None
+    enabled = [view for view in snapshot.rows if view.schedule.enabled]
     return SchedulesSeen(
-        tuple(
-            (view.schedule.name, view.problem.reason)
-            for view in rows
-            if view.problem is not None and view.schedule.enabled
-        )
+        problems=tuple(
+            (view.schedule.name, view.problem.reason) for view in enabled if view.problem is not None
+        ),
+        overdue=tuple(
+            (view.schedule.name, view.next_run.at)
+            for view in enabled
+            if view.next_run.state is NextState.OVERDUE and view.next_run.at is not None
+        ),
     )
 
 

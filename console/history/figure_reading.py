@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 from console.history.buckets import percentiles
 from console.history.figures import PLAIN, SPANS_S, FigureKind
 from console.history.history_file import HistoryFile
-from console.history.model import Gap, Measure, Percentiles
+from console.history.marks import CODE_OF
+from console.history.model import Gap, Measure, Percentiles, TaskState
 from console.history.schema import WordKind
 from console.history.writer import gap_from
 
 MISSING_SHARE = 0.1
+LOOKED_AT = 1000
 MINUTE_S = 60
 _CODES = 256
 
@@ -114,6 +116,29 @@ class FigureReading(HistoryFile):
     def queue_stats(self, *, since_s: float, slot_s: int = MINUTE_S) -> list[FigureStat]:
         """The same for queues, as far as events tell of them."""
         return self._stats(FigureKind.QUEUE, since_s, slot_s)
+
+    def kinds_of_error(self, name: str, *, since_s: float) -> int:
+        """How many different errors the failures of task `name` in the last `since_s` are.
+
+        The newest 1,000 of them are looked at.
+        """
+        rows = self._all(
+            "SELECT count(DISTINCT error) FROM (SELECT error FROM tasks WHERE state = ? AND at >= ? "  # noqa: S608
+            f"AND name = ? ORDER BY at DESC LIMIT {LOOKED_AT})",
+            [CODE_OF[TaskState.FAILED], self._now() - since_s, self._number(WordKind.NAME, name)],
+        )
+        count: int = rows[0][0]
+        return count
+
+    def lost_tasks(self, *, since_s: float) -> int:
+        """Tasks of the last `since_s` that are in no queue and with no worker, up to 1,000."""
+        rows = self._all(
+            "SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_state "  # noqa: S608
+            f"WHERE state = ? AND at >= ? LIMIT {LOOKED_AT})",
+            [CODE_OF[TaskState.LOST], self._now() - since_s],
+        )
+        count: int = rows[0][0]
+        return count
 
     def gaps(self, *, since_s: float | None = None) -> list[Gap]:
         """Times in which events may have been missed, oldest first; those that touch the last `since_s`."""

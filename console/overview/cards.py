@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from console.overview.model import RATE_MINUTES, QueuesSeen, Slot, WorkersSeen
+from console.history.figure_reading import FigureSlot
+from console.overview.model import RATE_MINUTES, QueuesSeen, WorkersSeen
 from console.overview.service import OverviewSnapshot
 from console.widgets.panel import Card
 from console.widgets.text import duration_text, number_text
@@ -38,7 +39,7 @@ class CardRow(QWidget):
         else:
             usual = "in the last minute" if tasks is not None else ""
         self._tasks.set_value(tasks, sub=usual)
-        self._tasks.set_series([_ended(slot) for slot in snapshot.slots], color="in")
+        self._tasks.set_series([_ended(slot) for slot in snapshot.history.minutes], color="in")
         self._show_failed(snapshot)
         queues = snapshot.queues
         waiting = None if queues is None or queues.waiting is None else number_text(queues.waiting)
@@ -59,7 +60,7 @@ class CardRow(QWidget):
             tone="error" if rising else "muted",
             icon="arrow-up" if rising else None,
         )
-        series = [None if slot.failed is None else float(slot.failed) for slot in snapshot.slots]
+        series = [float(slot.failed) if slot.known else None for slot in snapshot.history.minutes]
         self._failed.set_series(series, color="failed")
 
     def _show_workers(self, workers: WorkersSeen | None) -> None:
@@ -71,10 +72,13 @@ class CardRow(QWidget):
             self._workers.set_slots([])
             return
         sub, tone, icon = "", "muted", None
-        if workers.offline:
-            sub, tone, icon = _told(workers.offline, "offline"), "error", "circle-off"
+        lost = tuple(name for name in workers.offline if name not in workers.left)
+        if lost:
+            sub, tone, icon = _told(lost, "lost"), "error", "circle-off"
         elif workers.late:
             sub, tone, icon = _told(workers.late, "late"), "warning", "clock-alert"
+        elif workers.left:
+            sub = _told(tuple(sorted(workers.left)), "offline")
         elif workers.known:
             sub = workers.online[0] if workers.known == 1 else "all that are known"
         self._workers.set_value(
@@ -110,7 +114,5 @@ def _rate(value: float) -> str:
     return number_text(round(value)) if value >= 10 else f"{value:.1f}".removesuffix(".0")
 
 
-def _ended(slot: Slot) -> float | None:
-    if slot.succeeded is None:
-        return None
-    return float(slot.succeeded + (slot.failed or 0) + (slot.retried or 0) + (slot.other or 0))
+def _ended(slot: FigureSlot) -> float | None:
+    return float(slot.ended) if slot.known else None

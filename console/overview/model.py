@@ -1,4 +1,4 @@
-"""What the overview shows: slots of time, rates, and the rows of Attention, all worked out by pure rules.
+"""What the overview shows: spans of time, rates, and what it is told of the rest of the program.
 
 The overview knows no other feature: what it is told of workers, queues and schedules comes as the plain
 values below. Standard library and the history's plain values only.
@@ -8,41 +8,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, StrEnum
 from statistics import mean, median
 
-from console.history.model import CollectorState, ErrorGroup, Gap, Minute, NameStat, Percentiles
+from console.history.figure_reading import FigureSlot, FigureStat
+from console.history.model import CollectorState, Gap
 
-FAILING_WINDOW_S = 600.0
-FAILING_BEFORE_S = 3_600.0
-FEWEST_FAILURES = 5
 RISING_FACTOR = 2.0
-GAP_SHOWN_S = 3_600.0
 RATE_MINUTES = 5
+USUAL_S = 3_600.0
+LATELY_S = 600.0
+EARLIER_S = 4_200.0
+"""How far back failures are looked at: lately, and before that (which begins earlier)."""
 
 
 class Span(Enum):
-    """What the charts cover: the words of the chooser, the length and the width of a slot in minutes.
+    """What the charts cover: the words of the chooser, the length in minutes and the width of a slot (s).
 
-    `every_s` is how often it is read again while somebody looks: a week is a long read and moves slowly.
+    `every_s` is how often it is read again while somebody looks: a week moves slowly.
     """
 
-    MINUTES_15 = ("15 min", 15, 1, 2.0)
-    HOUR = ("1 hour", 60, 1, 2.0)
-    HOURS_6 = ("6 hours", 360, 5, 10.0)
-    DAY = ("24 hours", 1_440, 15, 30.0)
-    WEEK = ("7 days", 10_080, 120, 120.0)
+    MINUTES_5 = ("5 min", 5, 60, 2.0)
+    HOUR = ("1 hour", 60, 60, 2.0)
+    HOURS_6 = ("6 hours", 360, 300, 10.0)
+    DAY = ("24 hours", 1_440, 900, 30.0)
+    WEEK = ("7 days", 10_080, 7_200, 60.0)
 
-    def __init__(self, words: str, minutes: int, slot_minutes: int, every_s: float) -> None:
+    def __init__(self, words: str, minutes: int, slot_s: int, every_s: float) -> None:
         self.words = words
         self.minutes = minutes
-        self.slot_minutes = slot_minutes
+        self.slot_s = slot_s
         self.every_s = every_s
 
     @property
     def seconds(self) -> float:
         return self.minutes * 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the charts are narrowed to: one task name, one queue, or everything."""
+
+    name: str | None = None
+    queue: str | None = None
 
 
 class Severity(StrEnum):
@@ -53,32 +62,54 @@ class Severity(StrEnum):
     NOTICE = "Notice"
 
 
-_RANK = {severity: rank for rank, severity in enumerate(Severity)}
+class AttentionKind(StrEnum):
+    """What can need a person, in the words in which one chooses to be told of it."""
+
+    WORKER_LOST = "A worker is lost"
+    WORKER_LATE = "A worker is late"
+    NO_CONSUMER = "A queue has no consumer"
+    BACKLOG = "A backlog grows"
+    FAILURES = "Failures rise"
+    TASKS_LOST = "Tasks are lost"
+    BEAT = "Beat is not seen"
+    SCHEDULES = "A schedule cannot run"
+    EVENTS_OFF = "Events are off"
+    STREAM = "Events are missing"
+    HISTORY = "The history cannot be written"
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """One row: `where` is a link that shows the page `noun` with `query`; `gap` is the last it tells of."""
+    """One row: `where` is a link that shows the page `noun` with `query`.
+
+    `gap` is the last it tells of, `since` when it began, where that is known: pages show both in the
+    person's zone. `firm`: it begins by itself; what is not firm only stays.
+    """
 
     key: str
+    kind: AttentionKind
     severity: Severity
     what: str
     where: str
     noun: str
     query: str = ""
     gap: Gap | None = None
+    since: datetime | None = None
+    firm: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class WorkersSeen:
     """Names by state; `late_s` says how old a late worker's heartbeat is (seconds).
 
-    `stale`: heartbeats cannot arrive now, the names are the last known.
+    `left` are those of the offline ones that said goodbye. `stale`: heartbeats cannot arrive now, the names
+    are the last known.
     """
 
     online: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
     offline: tuple[str, ...] = ()
+    left: frozenset[str] = frozenset()
     events_off: tuple[str, ...] = ()
     late_s: tuple[tuple[str, float], ...] = ()
     stale: bool = False
@@ -89,10 +120,21 @@ class WorkersSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """A queue that grows: messages that wait, and how many come and go per second (None: unknown)."""
+
+    queue: str
+    waiting: int
+    growth_per_s: float
+    out_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class QueuesSeen:
     """`waiting` in all queues, None while unknown; those that wait without a consumer; the oldest message.
 
-    `oldest_mark` stands before its time where that is not exact ("≥ ", "≈ ").
+    `oldest_mark` stands before its time where that is not exact ("≥ ", "≈ "). `stale`: the line is down,
+    the queues are as last known.
     """
 
     waiting: int | None = None
@@ -100,13 +142,16 @@ class QueuesSeen:
     oldest_s: float | None = None
     oldest_queue: str | None = None
     oldest_mark: str = ""
+    growing: tuple[Backlog, ...] = ()
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulesSeen:
-    """Schedules that beat cannot run: name and reason."""
+    """Schedules that beat cannot run (name, reason), and those it has not run (name, when it was due)."""
 
     problems: tuple[tuple[str, str], ...] = ()
+    overdue: tuple[tuple[str, datetime], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,36 +165,28 @@ class StreamSeen:
 
 @dataclass(frozen=True, slots=True)
 class HistoryRead:
-    """One reading of the history: the minutes of the span, the task names in it, failures and gaps.
+    """One reading of the history.
 
-    `named` are the minutes of one task name, when one was asked for.
+    `slots` are those of the span and scope, `minutes` those of the last hour and of everything. `names` and
+    `queues` are what was seen in the span. `lately` and `earlier`: task names in the last ten minutes, and
+    in the hour before them (the ten minutes included). `errors`: kinds of error of names that fail lately.
+    `lost`: tasks of the last day that are Lost.
     """
 
-    minutes: tuple[Minute, ...] = ()
-    named: tuple[Minute, ...] | None = None
-    stats: tuple[NameStat, ...] = ()
-    failing: tuple[ErrorGroup, ...] = ()
-    failing_before: tuple[ErrorGroup, ...] = ()
+    slots: tuple[FigureSlot, ...] = ()
+    minutes: tuple[FigureSlot, ...] = ()
+    names: tuple[FigureStat, ...] = ()
+    queues: tuple[FigureStat, ...] = ()
+    lately: tuple[FigureStat, ...] = ()
+    earlier: tuple[FigureStat, ...] = ()
+    errors: tuple[tuple[str, int], ...] = ()
     gaps: tuple[Gap, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One slot of the charts. Counts are None where events may be missing and none were seen."""
-
-    start: datetime
-    end: datetime
-    succeeded: int | None
-    failed: int | None
-    retried: int | None
-    other: int | None
-    runtime: Percentiles
-    wait: Percentiles
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Per minute, None while unknown; `usual` over the span before now."""
+    """Per minute, None while unknown; `usual` over the hour before now."""
 
     tasks: float | None
     tasks_usual: float | None
@@ -164,56 +201,7 @@ class Rates:
         return self.failed >= 1.0 and self.failed > RISING_FACTOR * self.failed_usual
 
 
-def slots_of(minutes: Sequence[Minute], width: int) -> tuple[Slot, ...]:
-    """`minutes` in groups of `width`, aligned to the clock so that a slot keeps its minutes."""
-    groups: dict[int, list[Minute]] = {}
-    for minute in minutes:
-        groups.setdefault(int(minute.start.timestamp() // 60) // width, []).append(minute)
-    return tuple(_slot(group, width) for _, group in sorted(groups.items()))
-
-
-def _slot(group: Sequence[Minute], width: int) -> Slot:
-    seen = [minute for minute in group if not minute.gap or ended(minute)]
-    start = group[0].start
-    return Slot(
-        start=start,
-        end=start + timedelta(minutes=width if len(group) > 1 else 1),
-        succeeded=sum(minute.succeeded for minute in seen) if seen else None,
-        failed=sum(minute.failed for minute in seen) if seen else None,
-        retried=sum(minute.retried for minute in seen) if seen else None,
-        other=sum(minute.other for minute in seen) if seen else None,
-        runtime=_together([minute.runtime for minute in group]),
-        wait=_together([minute.wait for minute in group]),
-    )
-
-
-def _together(parts: Sequence[Percentiles]) -> Percentiles:
-    """Percentiles of several minutes: their means, weighed by how much was measured.
-
-    Close to the truth, not equal to it; of a single minute it is exact.
-    """
-    counted = [part for part in parts if part.count]
-    total = sum(part.count for part in counted)
-
-    def weighed(values: Sequence[float | None]) -> float | None:
-        if not total:
-            return None
-        return sum((value or 0.0) * part.count for value, part in zip(values, counted, strict=True)) / total
-
-    return Percentiles(
-        weighed([part.p50_s for part in counted]),
-        weighed([part.p95_s for part in counted]),
-        weighed([part.p99_s for part in counted]),
-        total,
-    )
-
-
-def ended(minute: Minute) -> int:
-    """Attempts that ended in this minute, however they ended."""
-    return minute.succeeded + minute.failed + minute.retried + minute.other
-
-
-def rates_of(minutes: Sequence[Minute], now: datetime) -> Rates:
+def rates_of(minutes: Sequence[FigureSlot], now: datetime) -> Rates:
     """The rates now (the last 60 s for tasks, the last five minutes for failures) and what is usual."""
     if not minutes:
         return Rates(None, None, None, None)
@@ -224,9 +212,9 @@ def rates_of(minutes: Sequence[Minute], now: datetime) -> Rates:
         tasks = None  # the stream is cut now: fewer seen is not fewer done
     elif full and not full[-1].gap:
         # The last minute leaves as the running one fills.
-        tasks = ended(full[-1]) * (1.0 - share) + ended(running)
+        tasks = full[-1].ended * (1.0 - share) + running.ended
     else:
-        tasks = float(ended(running))
+        tasks = float(running.ended)
     lately = [minute for minute in full[-RATE_MINUTES:] if not minute.gap]
     failed: float | None = None
     if lately:
@@ -237,119 +225,7 @@ def rates_of(minutes: Sequence[Minute], now: datetime) -> Rates:
     enough = len(before) >= RATE_MINUTES
     return Rates(
         tasks=tasks,
-        tasks_usual=float(median(ended(minute) for minute in before)) if enough else None,
+        tasks_usual=float(median(minute.ended for minute in before)) if enough else None,
         failed=failed,
         failed_usual=float(mean(minute.failed for minute in before)) if enough else None,
     )
-
-
-def attention_of(
-    *,
-    workers: WorkersSeen | None,
-    queues: QueuesSeen | None,
-    schedules: SchedulesSeen | None,
-    stream: StreamSeen | None,
-    history: HistoryRead,
-    now: datetime,
-) -> tuple[Attention, ...]:
-    """What needs a person, worst first. What is unknown (None) says nothing."""
-    rows: list[Attention] = []
-    if workers is not None:
-        rows += _of_workers(workers, queues)
-    if queues is not None:
-        rows += [
-            Attention(
-                f"queue {name}",
-                Severity.WARNING,
-                f"Queue has no consumer, {count:,} waiting",
-                name,
-                "queues",
-                name,
-            )
-            for name, count in queues.without_consumer
-        ]
-    rows += _of_failures(history)
-    if schedules is not None:
-        rows += [
-            Attention(f"schedule {name}", Severity.WARNING, reason, name, "schedules", name)
-            for name, reason in schedules.problems
-        ]
-    if stream is not None:
-        rows += _of_stream(stream)
-    rows += _of_gaps(history.gaps, now)
-    return tuple(sorted(rows, key=lambda row: _RANK[row.severity]))
-
-
-def _of_workers(workers: WorkersSeen, queues: QueuesSeen | None) -> list[Attention]:
-    rows = []
-    ages = dict(workers.late_s)
-    waiting = queues.waiting if queues is not None else None
-    if not workers.online and not workers.late and waiting:
-        what = f"No worker is online, {waiting:,} {'task waits' if waiting == 1 else 'tasks wait'}"
-        rows.append(Attention("no worker", Severity.ERROR, what, "Workers", "workers"))
-    rows += [
-        Attention(f"worker {name}", Severity.ERROR, f"{name} is offline", "Workers", "workers", name)
-        for name in workers.offline
-    ]
-    for name in workers.late:
-        age = ages.get(name)
-        what = f"{name} is late" if age is None else f"{name}: last heartbeat {age:.0f} s ago"
-        rows.append(Attention(f"worker {name}", Severity.WARNING, what, "Workers", "workers", name))
-    covered = workers.known - len(workers.offline) - len(workers.events_off)
-    for name in workers.events_off:
-        what = f"Events off: counts cover {covered} of {workers.known - len(workers.offline)} workers"
-        rows.append(Attention(f"events {name}", Severity.NOTICE, what, name, "workers", name))
-    return rows
-
-
-def _of_failures(history: HistoryRead) -> list[Attention]:
-    now, before = _by_name(history.failing), _by_name(history.failing_before)
-    rows = []
-    for name, groups in now.items():
-        count = sum(group.count for group in groups)
-        if count < FEWEST_FAILURES:
-            continue
-        earlier = max(sum(group.count for group in before.get(name, ())) - count, 0)
-        usual = earlier * FAILING_WINDOW_S / (FAILING_BEFORE_S - FAILING_WINDOW_S)
-        rising = count > RISING_FACTOR * usual
-        errors = "one error" if len(groups) == 1 else f"{len(groups)} errors"
-        minutes = int(FAILING_WINDOW_S // 60)
-        what = f"{name.rsplit('.', 1)[-1]}: {count:,} failed in {minutes} min, {errors}"
-        severity = Severity.ERROR if rising else Severity.WARNING
-        query = f"state:failed name:{name} since:{minutes}m"
-        rows.append(Attention(f"failing {name}", severity, what, "Tasks", "tasks", query))
-    return rows
-
-
-def _by_name(groups: Sequence[ErrorGroup]) -> dict[str, list[ErrorGroup]]:
-    found: dict[str, list[ErrorGroup]] = {}
-    for group in groups:
-        found.setdefault(group.name, []).append(group)
-    return found
-
-
-def _of_stream(stream: StreamSeen) -> list[Attention]:
-    rows = []
-    if stream.state is CollectorState.FAILED:
-        what = f"The event stream is not read: {stream.error or 'the collector failed'}"
-        rows.append(Attention("stream", Severity.ERROR, what, "Tasks", "tasks"))
-    elif stream.state is CollectorState.RECONNECTING:
-        what = "The event stream is interrupted: numbers may be too low"
-        rows.append(Attention("stream", Severity.WARNING, what, "Tasks", "tasks"))
-    if stream.malformed:
-        messages = "message was" if stream.malformed == 1 else "messages were"
-        what = f"{stream.malformed:,} unreadable event {messages} skipped"
-        rows.append(Attention("malformed", Severity.NOTICE, what, "Tasks", "tasks"))
-    return rows
-
-
-def _of_gaps(gaps: Sequence[Gap], now: datetime) -> list[Attention]:
-    """Gaps of the last hour as one row: how many, how long together, why the last one."""
-    lately = [gap for gap in gaps if gap.end is None or (now - gap.end).total_seconds() < GAP_SHOWN_S]
-    if not lately:
-        return []
-    total_s = sum(((gap.end or now) - gap.start).total_seconds() for gap in lately)
-    length = f"{total_s:.0f} s" if total_s < 120 else f"{total_s / 60:.0f} min"
-    times = "once" if len(lately) == 1 else f"{len(lately)} times"
-    what = f"Events may be missing for {length}, {times} in the last hour: {lately[-1].reason}"
-    return [Attention("gaps", Severity.NOTICE, what, "Tasks", "tasks", gap=lately[-1])]

@@ -9,11 +9,11 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from console.core.commands import Command
 from console.core.navigation import Navigate
-from console.history.model import NameStat
 from console.overview.cards import CardRow
-from console.overview.charts import axis, durations, throughput
-from console.overview.model import Attention, Severity, Span
-from console.overview.view_model import Duration, OverviewViewModel, Ranking, runs_of
+from console.overview.charts import axis, lines, throughput, words_of
+from console.overview.model import Scope, Severity, Span
+from console.overview.rows import ATTENTION_COLUMNS, STAT_COLUMNS, attention_row, stat_row
+from console.overview.view_model import Lines, OverviewViewModel, Ranking, Subject
 from console.widgets.badge import Badge
 from console.widgets.banner import Banner
 from console.widgets.button import Button, LinkButton, SegmentedControl
@@ -24,31 +24,16 @@ from console.widgets.fields import Select
 from console.widgets.label import Text
 from console.widgets.page import Page
 from console.widgets.panel import PageHeader, Panel
-from console.widgets.table_model import Cell, Column, Row
 from console.widgets.table_page import TableStack
-from console.widgets.text import (
-    ambiguous_task_names,
-    clock_text,
-    duration_text,
-    number_text,
-    percent_text,
-    short_task_name,
-)
+from console.widgets.text import ambiguous_task_names, clock_text, duration_text, short_task_name
 from console.widgets.zone import local_zone
 
 SHOWN_EVERY_MS = 100
-NAME_COLUMNS = [
-    Column("task", "Task", stretch=1, width=96, kind="name", sortable=False),
-    Column("runs", "Runs", width=56, fit=84, kind="number", sortable=False),
-    Column("failed", "Failed", width=150, least=86, kind="number", sortable=False),
-    Column("p95", "p95", width=66, fit=96, kind="number", sortable=False),
-    Column("p99", "p99", width=72, fit=102, kind="number", sortable=False),
-]
-ATTENTION_COLUMNS = [
-    Column("severity", "Severity", width=98, kind="state", sortable=False),
-    Column("what", "What", stretch=1, sortable=False),
-    Column("where", "Where", width=110, fit=150, kind="link", sortable=False),
-]
+WORST_TITLES = {
+    Subject.TASKS: "Slowest and most failing tasks",
+    Subject.QUEUES: "Slowest and most failing queues",
+}
+_NAME, _QUEUE = "name ", "queue "
 
 
 class OverviewPage(Page):
@@ -65,7 +50,7 @@ class OverviewPage(Page):
         self._active = False
         self._soon = QTimer(self, singleShot=True, interval=SHOWN_EVERY_MS)
         self._told_badge = ("", "")
-        self._named: tuple[str, ...] = ()
+        self._named: tuple[tuple[str, str], ...] = ()
         self._header = PageHeader("Overview")
         self._spans = SegmentedControl(
             [(span.name, span.words) for span in Span], name="Period", current=Span.HOUR.name
@@ -76,15 +61,23 @@ class OverviewPage(Page):
         self._cards = CardRow()
         self._bars = StackedBars("Throughput")
         self._lines = LineChart("Runtime", format_value=duration_text)
-        self._duration = SegmentedControl(
-            [(choice.name, choice.value) for choice in Duration], name="Duration", current="RUNTIME"
+        self._shown = SegmentedControl(
+            [(choice.name, choice.value) for choice in Lines], name="Lines", current="RUNTIME"
         )
-        self._name = Select([("", "All tasks")], name="Task name", height=24, small=True)
+        self._scope = Select([("", "All tasks")], name="Task name or queue", height=24, small=True)
+        self._subject = SegmentedControl(
+            [(choice.name, choice.value) for choice in Subject], name="Rows", current="TASKS"
+        )
         self._ranking = SegmentedControl(
             [(choice.name, choice.value) for choice in Ranking], name="Order", current="FAILING"
         )
-        self._names = DataTable("Slowest and most failing tasks", NAME_COLUMNS, framed=False)
-        self._names_stack = TableStack(self._names, framed=False)
+        self._worst = DataTable(
+            WORST_TITLES[Subject.TASKS], STAT_COLUMNS[Subject.TASKS], framed=False, local_sort=True
+        )
+        self._worst.set_sort("failed", descending=True)
+        self._worst_stack = TableStack(self._worst, framed=False)
+        self._worst_panel = Panel(WORST_TITLES[Subject.TASKS])
+        self._bars_panel = Panel("Throughput")
         self._attention = DataTable("Attention", ATTENTION_COLUMNS, framed=False)
         self._attention_stack = TableStack(self._attention, framed=False)
         self._no_names = EmptyState("list-checks", "No tasks yet")
@@ -104,9 +97,9 @@ class OverviewPage(Page):
         for row in (top, bottom):
             row.setSpacing(12)
         top.addWidget(self._throughput_panel(), 603)
-        top.addWidget(self._duration_panel(), 448)
-        bottom.addWidget(self._names_panel(), 512)
-        bottom.addWidget(self._attention_panel(), 540)
+        top.addWidget(self._lines_panel(), 448)
+        bottom.addWidget(self._names_panel(), 584)
+        bottom.addWidget(self._attention_panel(), 468)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 12)
         layout.setSpacing(12)
@@ -118,24 +111,26 @@ class OverviewPage(Page):
         layout.addLayout(bottom, 292)
 
     def _throughput_panel(self) -> Panel:
-        panel = Panel("Throughput")
+        panel = self._bars_panel
         panel.set_subtitle("per minute")
         panel.add_head_right(Legend(self._bars))
         panel.set_content(self._bars)
         return panel
 
-    def _duration_panel(self) -> Panel:
+    def _lines_panel(self) -> Panel:
         panel = Panel()
-        panel.add_head(self._duration)
-        panel.add_head_right(self._name)
+        panel.add_head(self._shown)
+        panel.add_head_right(self._scope)
         panel.set_content(self._lines)
+        self._scope.setMaximumWidth(170)
         return panel
 
     def _names_panel(self) -> Panel:
-        panel = Panel("Slowest and most failing tasks")
+        panel = self._worst_panel
+        panel.add_head_right(self._subject)
         panel.add_head_right(self._ranking)
-        panel.set_content(self._names_stack)
-        self._names_stack.show_empty(self._no_names)
+        panel.set_content(self._worst_stack)
+        self._worst_stack.show_empty(self._no_names)
         return panel
 
     def _attention_panel(self) -> Panel:
@@ -155,10 +150,18 @@ class OverviewPage(Page):
         self._refresh.clicked.connect(model.refresh)
         self._banner.action_clicked.connect(model.refresh)
         self._offer.start.clicked.connect(model.start_stack)
-        self._duration.changed.connect(model.set_duration)
-        self._name.changed.connect(model.set_name)
-        self._ranking.changed.connect(model.set_ranking)
-        self._names.activated_row.connect(lambda name: self._navigate("tasks", f"name:{name}"))
+        self._shown.changed.connect(model.set_lines)
+        self._scope.changed.connect(self._choose_scope)
+        self._ranking.changed.connect(self._choose_ranking)
+        self._subject.changed.connect(model.set_subject)
+        self._worst.activated_row.connect(self._open_worst)
+        self._worst.link_clicked.connect(lambda word, _column: self._open_worst(word))
+        self._bars.set_choosable()
+        self._bars.slot_chosen.connect(self._open_slot)
+        self._lines.set_choosable()
+        self._lines.slot_chosen.connect(
+            lambda slot, _series: self._open_slot(slot, "Failed" if model.lines is Lines.FAILURES else "")
+        )
         self._attention.activated_row.connect(self._open)
         self._attention.link_clicked.connect(lambda key, _column: self._open(key))
         self._no_attention.action_clicked.connect(self.connect_wanted)
@@ -193,6 +196,30 @@ class OverviewPage(Page):
         self._spans.set_current(key)
         self._view_model.set_span(key)
 
+    def _choose_scope(self, key: str) -> None:
+        if key.startswith(_QUEUE):
+            self._view_model.set_scope(Scope(queue=key.removeprefix(_QUEUE)))
+        else:
+            self._view_model.set_scope(Scope(name=key.removeprefix(_NAME) or None))
+
+    def _choose_ranking(self, key: str) -> None:
+        self._view_model.set_ranking(key)
+        self._worst.set_sort("failed" if Ranking[key] is Ranking.FAILING else "p95", descending=True)
+
+    def _open_worst(self, word: str) -> None:
+        self._navigate("tasks", self._view_model.tasks_of_row(word))
+
+    def _open_slot(self, number: int, series: str) -> None:
+        slots = self._view_model.snapshot.history.slots
+        if number < len(slots):
+            self._navigate("tasks", self._view_model.tasks_of_slot(slots[number], series, local_zone()))
+
+    def reveal(self, key: str) -> None:
+        """Show a row of Attention, for somebody who comes from a notification."""
+        self._attention.select_keys([key])
+        self._attention.scroll_to(key)
+        self._attention.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def _open(self, key: str) -> None:
         row = self._view_model.attention(key)
         if row is not None:
@@ -220,7 +247,7 @@ class OverviewPage(Page):
         self._header.set_subtitle(seen)
         self._offer.setVisible(snapshot.offer_stack)
         stale = snapshot.error is not None or (not snapshot.attached and snapshot.read)
-        self._names.set_stale(stale)
+        self._worst.set_stale(stale)
         self._attention.set_stale(stale)
         if snapshot.error is None:
             self._banner.clear()
@@ -230,42 +257,60 @@ class OverviewPage(Page):
 
     def _show_charts(self) -> None:
         snapshot, model = self._view_model.snapshot, self._view_model
-        zone = local_zone()
-        labels, titles = axis(snapshot.slots, snapshot.span, zone)
-        self._bars.set_data(labels=labels, titles=titles, series=throughput(snapshot.slots))
-        labels, titles = axis(snapshot.durations, snapshot.span, zone)
-        self._lines.set_data(
-            labels=labels, titles=titles, series=durations(snapshot.durations, model.duration)
+        slots, scope = snapshot.history.slots, snapshot.scope
+        labels, titles = axis(slots, snapshot.span, local_zone())
+        self._bars.set_data(labels=labels, titles=titles, series=throughput(slots))
+        narrowed = short_task_name(scope.name) if scope.name else scope.queue
+        self._bars_panel.set_subtitle(f"per minute, {narrowed}" if narrowed else "per minute")
+        self._lines.set_format(partial(words_of, model.lines))
+        self._lines.set_data(labels=labels, titles=titles, series=lines(slots, model.lines))
+        self._lines.setAccessibleName(model.lines.value)
+
+    def _show_scopes(self, ambiguous: frozenset[str]) -> None:
+        """The task names and queues of the span; a choice that is not among them stays all the same."""
+        history, scope = self._view_model.snapshot.history, self._view_model.snapshot.scope
+        names = sorted({stat.word for stat in history.names} | ({scope.name} if scope.name else set()))
+        queues = sorted({stat.word for stat in history.queues} | ({scope.queue} if scope.queue else set()))
+        items = (
+            ("", "All tasks"),
+            *((f"{_NAME}{name}", short_task_name(name, ambiguous)) for name in names),
+            *((f"{_QUEUE}{queue}", f"Queue {queue}") for queue in queues),
         )
-        self._lines.setAccessibleName(model.duration.value)
+        if items != self._named:
+            self._named = items
+            self._scope.set_items(items)
+        chosen = f"{_NAME}{scope.name}" if scope.name else f"{_QUEUE}{scope.queue}" if scope.queue else ""
+        self._scope.set_current(chosen)
 
     def _show_names(self) -> None:
-        stats = self._view_model.names
-        known = tuple(sorted(stat.name for stat in self._view_model.snapshot.history.stats))
-        ambiguous = ambiguous_task_names(known)
-        if known != self._named:
-            self._named = known
-            chosen = self._view_model.snapshot.name or ""
-            self._name.set_items(
-                [("", "All tasks"), *((name, short_task_name(name, ambiguous)) for name in known)]
-            )
-            self._name.set_current(chosen)
-        self._names.set_sort(
-            "failed" if self._view_model.ranking is Ranking.FAILING else "p95", descending=True
-        )
-        self._names.set_rows([_name_row(stat, stats, ambiguous) for stat in stats])
-        snapshot = self._view_model.snapshot
+        model, snapshot = self._view_model, self._view_model.snapshot
+        stats = model.stats
+        ambiguous = ambiguous_task_names([stat.word for stat in snapshot.history.names])
+        self._show_scopes(ambiguous)
+        if self._worst.accessibleName() != WORST_TITLES[model.subject]:
+            self._worst.setAccessibleName(WORST_TITLES[model.subject])
+            self._worst_panel.set_title(WORST_TITLES[model.subject])
+            self._worst.set_columns(STAT_COLUMNS[model.subject])
+        most = max((stat.failed for stat in stats), default=0)
+        self._worst.set_rows([stat_row(stat, model.subject, ambiguous, most=most) for stat in stats])
         if stats:
-            self._names_stack.show_rows()
+            self._worst_stack.show_rows()
         elif snapshot.attached and not snapshot.read:
-            self._names_stack.show_loading()
+            self._worst_stack.show_loading()
         else:
-            lately = snapshot.span.words.removeprefix("1 ")
-            reason = (
-                f"No task ended in the last {lately}." if snapshot.read else "Connect to see how tasks do."
-            )
-            self._no_names.set("list-checks", "No tasks yet", reason)
-            self._names_stack.show_empty(self._no_names)
+            self._worst_stack.show_empty(self._said_empty())
+
+    def _said_empty(self) -> EmptyState:
+        snapshot = self._view_model.snapshot
+        lately = snapshot.span.words.removeprefix("1 ")
+        if not snapshot.read:
+            self._no_names.set("list-checks", "No tasks yet", "Connect to see how tasks do.")
+        elif self._view_model.subject is Subject.QUEUES and snapshot.history.names:
+            reason = "Events name the queue only where task_send_sent_event is on in the project."
+            self._no_names.set("layers", "No queues known", reason)
+        else:
+            self._no_names.set("list-checks", "No tasks yet", f"No task ended in the last {lately}.")
+        return self._no_names
 
     def _show_attention(self) -> None:
         model = self._view_model
@@ -277,7 +322,7 @@ class OverviewPage(Page):
             count = model.count(severity)
             badge.set(str(count), tone="error" if tone == "error" else "warning")
             badge.setVisible(count > 0)
-        self._attention.set_rows([_attention_row(row) for row in rows])
+        self._attention.set_rows([attention_row(row, local_zone()) for row in rows])
         if rows:
             self._attention_stack.show_rows()
             return
@@ -326,41 +371,3 @@ class _Offer(Panel):
         self.set_content(line, margins=(14, 10, 14, 10))
         self.setFixedHeight(66)
         self.hide()
-
-
-def _name_row(stat: NameStat, stats: tuple[NameStat, ...], ambiguous: frozenset[str]) -> Row:
-    runs = runs_of(stat)
-    most = max((other.failed for other in stats), default=0)
-    share = 100.0 * stat.failed / runs if runs else 0.0
-    return Row(
-        stat.name,
-        {
-            "task": Cell(short_task_name(stat.name, ambiguous), tooltip=stat.name, copy=stat.name),
-            "runs": Cell(number_text(runs)),
-            "failed": Cell(
-                number_text(stat.failed),
-                bold=stat.failed > 0,
-                muted=not stat.failed,
-                suffix=percent_text(share),
-                bar=stat.failed / most if most else 0.0,
-                series_color="failed",
-            ),
-            "p95": Cell(duration_text(stat.runtime.p95_s)),
-            "p99": Cell(duration_text(stat.runtime.p99_s)),
-        },
-    )
-
-
-def _attention_row(row: Attention) -> Row:
-    what = row.what
-    if row.gap is not None:
-        start, end = (clock_text(instant, local_zone()) for instant in (row.gap.start, row.gap.end))
-        what = f"{f'{start} to {end}' if row.gap.end else f'Since {start}'}: {what}"
-    return Row(
-        row.key,
-        {
-            "severity": Cell(row.severity.value),
-            "what": Cell(what, tooltip=what),
-            "where": Cell(row.where, tooltip=row.where),
-        },
-    )

@@ -19,6 +19,7 @@ from console.core.errors import ConsoleError
 from console.core.happening import Happening
 from console.core.spawn import Tasks
 from console.history.model import CollectorSummary
+from console.overview.alerts import AttentionKeeper, Facts
 from console.overview.gateway import HistoryOverview, OverviewHistory
 from console.overview.model import (
     Attention,
@@ -26,17 +27,16 @@ from console.overview.model import (
     QueuesSeen,
     Rates,
     SchedulesSeen,
-    Slot,
+    Scope,
     Span,
     StreamSeen,
     WorkersSeen,
-    attention_of,
     rates_of,
-    slots_of,
 )
 
 HIDDEN_S = 30.0
 FIRST_HEARTBEAT_S = 10.0
+JUDGED_EVERY_S = 1.0
 WAITING_EVERY_S = 5.0
 WAITING_KEPT = 60
 
@@ -46,18 +46,16 @@ class OverviewSnapshot:
     """Everything the page shows. `attached` False: no connection is open, numbers are of the last one.
 
     `as_of`: when the history was last read with success (aware UTC). `waiting` are the last depths of all
-    queues together, oldest first, about one in 5 s. `durations` are the slots of runtime and wait: those of
-    task `name` when one was chosen.
+    queues together, oldest first, about one in 5 s. `history` belongs to `span` and `scope` once it was read
+    for them; `rates` are of everything.
     """
 
     attached: bool = False
     as_of: datetime | None = None
     error: ConsoleError | None = None
     span: Span = Span.HOUR
-    name: str | None = None
+    scope: Scope = field(default_factory=Scope)
     read: bool = False
-    slots: tuple[Slot, ...] = ()
-    durations: tuple[Slot, ...] = ()
     rates: Rates = field(default_factory=lambda: Rates(None, None, None, None))
     history: HistoryRead = field(default_factory=HistoryRead)
     workers: WorkersSeen | None = None
@@ -83,11 +81,14 @@ class OverviewService:
         self._schedules: SchedulesSeen | None = None
         self._stream: StreamSeen | None = None
         self._told_workers: WorkersSeen | None = None
+        self._left: frozenset[str] = frozenset()
         self._attached_s = 0.0
         self._change: int | None = None
         self._read_change: tuple[int | None, int] | None = None
         self._waiting: deque[float] = deque(maxlen=WAITING_KEPT)
         self._waiting_noted_s = float("-inf")
+        self._keeper = AttentionKeeper(0.0)
+        self._read_s = float("-inf")
 
     # --- Following the connection ------------------------------------------------------------------------
 
@@ -98,8 +99,11 @@ class OverviewService:
         self._wake = asyncio.Event()
         self._schedules = self._stream = self._change = self._read_change = None
         self._told_workers = None
+        self._left = frozenset()
         self._attached_s = self._clock.monotonic_s()
         self._waiting.clear()
+        self._keeper = AttentionKeeper(self._attached_s)
+        self._read_s = float("-inf")
         before = self.snapshot
         self._publish(OverviewSnapshot(attached=True, span=before.span, offer_stack=before.offer_stack))
         self._tasks.start(self._poll(session, self._history), name="poll")
@@ -120,20 +124,22 @@ class OverviewService:
     def set_visible(self, visible: bool) -> None:
         self._visible = visible
         if visible:
+            self._read_s = float("-inf")
             self._wake.set()
 
     def refresh(self) -> None:
         """Read the history now."""
         self._read_change = None
+        self._read_s = float("-inf")
         self._wake.set()
 
     def set_span(self, span: Span) -> None:
         self._publish(replace(self.snapshot, span=span))
         self.refresh()
 
-    def set_name(self, name: str | None) -> None:
-        """Narrow runtime and wait to one task name; None is all."""
-        self._publish(replace(self.snapshot, name=name))
+    def set_scope(self, scope: Scope) -> None:
+        """Narrow the charts to one task name or one queue."""
+        self._publish(replace(self.snapshot, scope=scope))
         self.refresh()
 
     # --- What other features tell, connected by the composition root --------------------------------------
@@ -142,6 +148,7 @@ class OverviewService:
         """The collector has stored something."""
         stream = StreamSeen(summary.state, summary.error, summary.malformed)
         self._change = summary.change
+        self._left = frozenset(worker.hostname for worker in summary.workers if not worker.online)
         if stream != self._stream:
             self._stream = stream
             self._judge()
@@ -156,6 +163,7 @@ class OverviewService:
         young = self._clock.monotonic_s() - self._attached_s < FIRST_HEARTBEAT_S
         if self._session is None or told is None or (young and not told.known):
             return
+        told = replace(told, left=self._left & frozenset(told.offline))
         if told != self.snapshot.workers:
             self._judge(workers=told)
 
@@ -170,7 +178,8 @@ class OverviewService:
             return
         self._judge(queues=queues)
 
-    def on_schedules(self, schedules: SchedulesSeen) -> None:
+    def on_schedules(self, schedules: SchedulesSeen | None) -> None:
+        """None: nothing can be said of them now."""
         if schedules != self._schedules:
             self._schedules = schedules
             self._judge()
@@ -182,16 +191,19 @@ class OverviewService:
     # --- Reading -----------------------------------------------------------------------------------------
 
     async def _poll(self, session: Session, history: OverviewHistory) -> None:
+        """Look once a second what time alone has made worth saying, and read the history when it is due."""
         while self._session is session:
             self._wake.clear()
             self._believe_workers()
-            span, name = self.snapshot.span, self.snapshot.name
-            if self._worth_reading():
-                await self._read(session, history, span, name)
-            pause_s = span.every_s if self._visible else HIDDEN_S
+            span, scope = self.snapshot.span, self.snapshot.scope
+            every_s = span.every_s if self._visible else HIDDEN_S
+            if self._clock.monotonic_s() - self._read_s >= every_s and self._worth_reading():
+                await self._read(session, history, span, scope)
+            else:
+                self._judge(by_time=True)
             try:
                 # Not wait_for: under Python 3.11 it swallows a cancellation that meets the wake-up.
-                async with asyncio.timeout(pause_s):
+                async with asyncio.timeout(JUDGED_EVERY_S):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -204,44 +216,47 @@ class OverviewService:
         self._read_change = key
         return True
 
-    async def _read(self, session: Session, history: OverviewHistory, span: Span, name: str | None) -> None:
+    async def _read(self, session: Session, history: OverviewHistory, span: Span, scope: Scope) -> None:
+        self._read_s = self._clock.monotonic_s()
         try:
-            read = await session.history.run(history.read, span, name)
+            read = await session.history.run(history.read, span, scope)
         except ConsoleError as error:
             self._read_change = None
             self._publish(replace(self.snapshot, error=error))
             return
-        if (span, name) != (self.snapshot.span, self.snapshot.name):
+        if (span, scope) != (self.snapshot.span, self.snapshot.scope):
             return  # chosen otherwise meanwhile; the next round reads it
         now = self._clock.now()
-        slots = slots_of(read.minutes, span.slot_minutes)
         self.snapshot = replace(
             self.snapshot,
             as_of=now,
             error=None,
             read=True,
-            slots=slots,
-            durations=slots if read.named is None else slots_of(read.named, span.slot_minutes),
-            rates=rates_of(read.minutes, now),
-            history=read,
+            rates=rates_of(() if read is None else read.minutes, now),
+            history=HistoryRead() if read is None else read,
         )
         self._judge()
 
-    def _judge(self, *, workers: WorkersSeen | None = None, queues: QueuesSeen | None = None) -> None:
-        """Work out what needs attention, and tell."""
+    def _judge(
+        self,
+        *,
+        workers: WorkersSeen | None = None,
+        queues: QueuesSeen | None = None,
+        by_time: bool = False,
+    ) -> None:
+        """Work out what needs attention, and tell; `by_time`: only when that is something else now."""
         if self._session is None:
             return
         before = self.snapshot
         workers = workers if workers is not None else before.workers
         queues = queues if queues is not None else before.queues
-        attention = attention_of(
-            workers=workers,
-            queues=queues,
-            schedules=self._schedules,
-            stream=self._stream,
-            history=before.history,
+        attention = self._keeper.judge(
+            Facts(workers, queues, self._schedules, self._stream, before.history if before.read else None),
             now=self._clock.now(),
+            now_s=self._clock.monotonic_s(),
         )
+        if by_time and attention == before.attention:
+            return
         self.snapshot = replace(
             before, workers=workers, queues=queues, waiting=tuple(self._waiting), attention=attention
         )

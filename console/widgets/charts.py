@@ -62,6 +62,8 @@ class _Chart(QLabel):
     """
 
     data_changed = Signal()
+    slot_chosen = Signal(int, str)
+    """A person wants what is behind a slot: its number and the series pointed at ("" for none of them)."""
 
     _right: int = 16
 
@@ -80,6 +82,7 @@ class _Chart(QLabel):
         self._titles: Sequence[str] = ()
         self.series: Sequence[Series] = ()
         self._hover = -1
+        self._choosable = False
         self.setAccessibleName(name)
         ask_for_ring(self, "table")
         self.setMouseTracking(True)
@@ -98,6 +101,16 @@ class _Chart(QLabel):
         self._describe()
         self.data_changed.emit()
         self.update()
+
+    def set_format(self, format_value: Callable[[float | None], str]) -> None:
+        """How values are written from the next `set_data` on."""
+        self._format = format_value
+        self._least_step = 1.0 if format_value is number_text else 0.0
+
+    def set_choosable(self) -> None:
+        """Show that a slot can be pressed; `slot_chosen` tells which."""
+        self._choosable = True
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def set_hover(self, slot: int) -> None:
         """Show the tooltip of a slot, -1 for none."""
@@ -153,7 +166,8 @@ class _Chart(QLabel):
             self.setAccessibleDescription("No data")
             return
         words = ", ".join(f"{one.name} {self._format(_at(one.values, slot))}" for one in self.series)
-        self.setAccessibleDescription(f"{self._title(slot)}: {words}")
+        acts = ". Left and Right go from point to point, Return shows the tasks" if self._choosable else ""
+        self.setAccessibleDescription(f"{self._title(slot)}: {words}{acts}")
 
     def _title(self, slot: int) -> str:
         return self._titles[slot] if slot < len(self._titles) else self._labels[slot]
@@ -270,15 +284,34 @@ class _Chart(QLabel):
         self.set_hover(-1)
         super().focusOutEvent(event)
 
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        place = event.position()
+        slot = self._slot_at(place.x())
+        if (
+            event.button() is Qt.MouseButton.LeftButton
+            and slot >= 0
+            and self.rect().contains(place.toPoint())
+        ):
+            self.slot_chosen.emit(slot, self._series_at(slot, place.y()))
+
+    def _series_at(self, _slot: int, _y: float) -> str:
+        return ""
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        slots = self._slots()
-        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
-        step = steps.get(Qt.Key(event.key()))
-        if step is None or not slots:
+        slots, key = self._slots(), Qt.Key(event.key())
+        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_PageUp: -10, Qt.Key.Key_PageDown: 10}
+        ends = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: slots - 1}
+        if slots and key in steps:
+            start = self._hover if self._hover >= 0 else slots if steps[key] < 0 else -1
+            self.set_hover(min(slots - 1, max(0, start + steps[key])))
+        elif slots and key in ends:
+            self.set_hover(ends[key])
+        elif slots and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._choosable:
+            self.slot_chosen.emit(self._hover if self._hover >= 0 else slots - 1, "")
+        elif key is Qt.Key.Key_Escape and self._hover >= 0:
+            self.set_hover(-1)
+        else:
             super().keyPressEvent(event)
-            return
-        start = self._hover if self._hover >= 0 else slots if step < 0 else -1
-        self.set_hover(min(slots - 1, max(0, start + step)))
 
 
 class StackedBars(_Chart):
@@ -292,6 +325,18 @@ class StackedBars(_Chart):
 
     def _x(self, slot: int, plot: QRectF) -> float:
         return plot.left() + plot.width() * (slot + 0.5) / max(1, self._slots())
+
+    def _series_at(self, slot: int, y: float) -> str:
+        """The piece of a bar under the pointer; trouble is thin, so that 3 px beside it count."""
+        top_value = self._top_value()
+        plot = self._plot(top_value)
+        bottom, near = plot.bottom(), ""
+        for one in self.series:
+            height = (_at(one.values, slot) or 0.0) * plot.height() / top_value
+            if height and bottom - max(height, 3.0) <= y <= bottom:
+                near = near or one.name
+            bottom -= height
+        return near
 
     def _paint_data(self, painter: QPainter, plot: QRectF, top_value: float) -> None:
         pitch = plot.width() / self._slots()

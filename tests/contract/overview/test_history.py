@@ -3,86 +3,92 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from console.history.buckets import bucket_of
+from console.history.figures import FigureCounters
 from console.history.model import Measure
 from console.history.schema import WordKind
 from console.history.writer import Batch, HistoryWriter
 from console.overview.gateway import HistoryOverview
-from console.overview.model import HistoryRead, Span, rates_of, slots_of
+from console.overview.model import HistoryRead, Scope, Span, rates_of
 from tests.own_time import own_times_s
-
-PLAIN = -1
 
 
 def write(path: Path, *, minutes: int, names: int) -> None:
     """So many minutes up to now in which each task name ended 10 times well and once badly."""
     last = int(time.time() // 60)
-    counts: dict[tuple[int, str, int, int], int] = {}
-    for minute in range(last - minutes + 1, last + 1):
-        for number in range(names):
-            name = f"shop.tasks.task_{number}"
-            counts[minute, name, Measure.SUCCEEDED, PLAIN] = 10
-            counts[minute, name, Measure.FAILED, PLAIN] = 1
-            counts[minute, name, Measure.RUNTIME, bucket_of(0.5)] = 10
-            counts[minute, name, Measure.WAIT, bucket_of(0.1)] = 10
     words = {f"shop.tasks.task_{number}": number + 1 for number in range(names)}
-    figures: defaultdict[tuple[int, ...], int] = defaultdict(int)
-    for (minute, name, measure, bucket), count in counts.items():
-        figures[60, minute, 0, 0, measure, bucket] += count
-        figures[60, minute, 1, words[name], measure, bucket] += count
+    counters = FigureCounters(words.__getitem__, lambda _queue: 1000)
+    for minute in range(last - minutes + 1, last + 1):
+        for name in words:
+            counters.count(Measure.SUCCEEDED, minute, name, "mail", 10)
+            counters.count(Measure.FAILED, minute, name, "mail", 1)
+            counters.time(Measure.RUNTIME, minute, name, "mail", 0.5, 10)
+            counters.time(Measure.WAIT, minute, name, "mail", 0.1, 10)
     writer = HistoryWriter(path)
     writer.commit(
         Batch(
             change=1,
             alive=time.time(),
-            words=[(number, WordKind.NAME, word) for word, number in words.items()],
-            figures=[(*key, count) for key, count in figures.items()],  # type: ignore[misc]
+            words=[
+                (1000, int(WordKind.QUEUE), "mail"),
+                *((number, int(WordKind.NAME), name) for name, number in words.items()),
+            ],
+            figures=counters.take(time.time(), everything=True),
         )
     )
     writer.close()
 
 
+def read(path: Path, span: Span, scope: Scope) -> HistoryRead:
+    history = HistoryOverview(path)
+    found = history.read(span, scope)
+    history.close()
+    assert found is not None
+    return found
+
+
 def test_nothing_yet_is_no_error(tmp_path: Path) -> None:
     history = HistoryOverview(tmp_path / "none.sqlite3")
-    assert history.read(Span.HOUR, None) == HistoryRead()
+    assert history.read(Span.HOUR, Scope()) is None
     history.close()
 
 
-def test_an_hour_and_one_name_of_it(tmp_path: Path) -> None:
+def test_an_hour_with_its_names_and_queues(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
     write(path, minutes=30, names=3)
-    history = HistoryOverview(path)
-    read = history.read(Span.HOUR, "shop.tasks.task_1")
-    history.close()
-
-    slots = slots_of(read.minutes, Span.HOUR.slot_minutes)
+    found = read(path, Span.HOUR, Scope())
+    slots = found.slots
     assert len(slots) == 60
-    assert slots[0].succeeded is None
+    assert not slots[0].known
     assert (slots[-2].succeeded, slots[-2].failed) == (30, 3)
-    assert read.named is not None
-    assert (read.named[-2].succeeded, read.named[-2].failed) == (10, 1)
-    assert {stat.name for stat in read.stats} == {f"shop.tasks.task_{n}" for n in range(3)}
+    assert {stat.word for stat in found.names} == {f"shop.tasks.task_{n}" for n in range(3)}
+    assert [(stat.word, stat.failed) for stat in found.queues] == [("mail", 90)]
     assert slots[-2].runtime.p95_s is not None
     assert abs(slots[-2].runtime.p95_s - 0.5) < 0.06
-    rates = rates_of(read.minutes, datetime.now(UTC) + timedelta(microseconds=1))
-    assert rates.tasks is not None
-    assert rates.tasks >= 33
-    assert not rates.failures_rise
+    assert found.errors == ()
+    assert not rates_of(found.minutes, slots[-1].end).failures_rise
+
+
+def test_one_name_and_one_queue(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+    write(path, minutes=30, names=3)
+    by_name = read(path, Span.MINUTES_5, Scope(name="shop.tasks.task_1"))
+    assert (by_name.slots[-2].succeeded, by_name.slots[-2].failed) == (10, 1)
+    assert by_name.minutes[-2].succeeded == 30
+    by_queue = read(path, Span.MINUTES_5, Scope(queue="mail"))
+    assert by_queue.slots[-2].succeeded == 30
+    unknown = read(path, Span.MINUTES_5, Scope(name="nobody"))
+    assert [slot.ended for slot in unknown.slots] == [0] * len(unknown.slots)
 
 
 def test_a_week_is_read_in_time(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
     write(path, minutes=10_080, names=5)
-    history = HistoryOverview(path)
     reads: list[HistoryRead] = []
-    (took_s,) = own_times_s(lambda: reads.append(history.read(Span.WEEK, None)))
-    (read,) = reads
-    history.close()
-    slots = slots_of(read.minutes, Span.WEEK.slot_minutes)
-    assert len(slots) in (84, 85)
-    assert slots[10].succeeded == 120 * 5 * 10
-    assert took_s < 3.0, f"{took_s:.1f} s"
+    (took_s,) = own_times_s(lambda: reads.append(read(path, Span.WEEK, Scope())))
+    (found,) = reads
+    assert len(found.slots) == 84
+    assert found.slots[10].succeeded == 120 * 5 * 10
+    assert sum(stat.runs for stat in found.names) == sum(slot.ended for slot in found.slots)
+    assert took_s < 0.3, f"{took_s:.1f} s"

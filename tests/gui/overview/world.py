@@ -14,7 +14,7 @@ from console.broker.address import BrokerAddress
 from console.broker.session import Session
 from console.core.connection import ConnectionInfo, Environment
 from console.core.errors import ConsoleError
-from console.overview.model import HistoryRead, Span
+from console.overview.model import HistoryRead, Scope, Span
 from console.overview.page import OverviewPage
 from console.overview.service import OverviewService
 from console.overview.view_model import OverviewViewModel
@@ -26,23 +26,24 @@ class StillClock:
 
     def __init__(self) -> None:
         self.at = NOON
+        self.ahead_s = 0.0
 
     def now(self) -> datetime:
         return self.at
 
     def monotonic_s(self) -> float:
-        return self.at.timestamp()
+        return self.at.timestamp() + self.ahead_s
 
 
 class MemoryHistory:
     def __init__(self) -> None:
-        self.answer = HistoryRead()
+        self.answer: HistoryRead | None = HistoryRead()
         self.failing: ConsoleError | None = None
-        self.asked: list[tuple[Span, str | None]] = []
+        self.asked: list[tuple[Span, Scope]] = []
         self.closed = False
 
-    def read(self, span: Span, name: str | None) -> HistoryRead:
-        self.asked.append((span, name))
+    def read(self, span: Span, scope: Scope) -> HistoryRead | None:
+        self.asked.append((span, scope))
         if self.failing is not None:
             raise self.failing
         return self.answer
@@ -90,10 +91,15 @@ class World:
         self.page.close()
         self.page.deleteLater()
 
+    def pass_s(self, seconds: float) -> None:
+        """Let that much time go by, of which the time of day knows nothing, and have it looked at again."""
+        self.clock.ahead_s += seconds
+        self.service.refresh()
+
     async def until(self, true: Callable[[], bool], within_s: float = 5.0) -> None:
         """Let Qt and asyncio go on until something is so."""
         deadline = time.monotonic() + within_s
         while not true():
-            assert time.monotonic() < deadline, self.service.snapshot
+            assert time.monotonic() < deadline, self.service.snapshot.attention
             QCoreApplication.processEvents()
             await asyncio.sleep(0.005)
