@@ -192,7 +192,7 @@ class CollectorSummary:
 
 
 class Measure(IntEnum):
-    """What the per-minute counters count. RUNTIME and WAIT have buckets, the others none."""
+    """What the figures count. RUNTIME and WAIT have buckets, the others none."""
 
     SENT = 0
     RECEIVED = 1
@@ -212,33 +212,6 @@ class Percentiles:
     p95_s: float | None
     p99_s: float | None
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Minute:
-    """One minute of the event stream. `gap` is True when events of it may be missing."""
-
-    start: datetime
-    sent: int
-    received: int
-    succeeded: int
-    failed: int
-    retried: int
-    other: int
-    runtime: Percentiles
-    wait: Percentiles
-    gap: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NameStat:
-    """One task name over a span of time."""
-
-    name: str
-    succeeded: int
-    failed: int
-    retried: int
-    runtime: Percentiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from console.history.buckets import percentiles
 from console.history.error_groups import ErrorGroups
 from console.history.ids import pack_id, unpack_id, unpack_optional
 from console.history.marks import (
@@ -26,11 +25,7 @@ from console.history.marks import (
 )
 from console.history.model import (
     Counts,
-    Gap,
-    Measure,
-    Minute,
     Names,
-    NameStat,
     Relative,
     RunFigures,
     TaskDetail,
@@ -41,7 +36,7 @@ from console.history.model import (
 from console.history.query import Cursor, Sort, TaskQuery
 from console.history.schema import ROW_COLUMNS, TEXT_COLUMNS, WordKind
 from console.history.statements import COLUMNS
-from console.history.writer import WORKER_COLUMNS, gap_from, worker_from
+from console.history.writer import WORKER_COLUMNS, worker_from
 
 OWN_COLUMNS = ", ".join(f"tasks.{column}" for column in ROW_COLUMNS)
 NEW_AT_MOST = 1000
@@ -173,92 +168,6 @@ class HistoryReader(ErrorGroups):
             [root],
         )
         return _in_family_order([(self._row(row[:-1]), unpack_optional(row[-1])) for row in rows])
-
-    def minutes(self, *, since_s: float, name: str | None = None) -> list[Minute]:
-        """One entry per minute of the last `since_s`, oldest first, the running minute last."""
-        now = self._now()
-        last = int(now // MINUTE_S)
-        first = int((now - since_s) // MINUTE_S) + 1
-        word = 0 if name is None else self._number(WordKind.NAME, name)
-        kind = 0 if name is None else 1
-        rows = self._all(
-            "SELECT slot, measure, bucket, n FROM figures "
-            "WHERE span = 60 AND slot BETWEEN ? AND ? AND kind = ? AND word = ?",
-            [first, last, kind, word],
-        )
-        known = self._all("SELECT min(slot) FROM figures WHERE span = 60")[0][0]
-        plain: defaultdict[int, dict[int, int]] = defaultdict(dict)
-        spread: defaultdict[tuple[int, int], dict[int, int]] = defaultdict(dict)
-        for minute, measure, bucket, count in rows:
-            if bucket < 0:
-                plain[minute][measure] = count
-            else:
-                spread[(minute, measure)][bucket] = count
-        gaps = [(gap.start.timestamp(), gap.end.timestamp() if gap.end else now) for gap in self.gaps()]
-
-        def one(minute: int) -> Minute:
-            counts = plain.get(minute, {})
-            start = minute * MINUTE_S
-            return Minute(
-                start=datetime.fromtimestamp(start, UTC),
-                sent=counts.get(Measure.SENT, 0),
-                received=counts.get(Measure.RECEIVED, 0),
-                succeeded=counts.get(Measure.SUCCEEDED, 0),
-                failed=counts.get(Measure.FAILED, 0),
-                retried=counts.get(Measure.RETRIED, 0),
-                other=counts.get(Measure.OTHER, 0),
-                runtime=percentiles(spread.get((minute, Measure.RUNTIME), {})),
-                wait=percentiles(spread.get((minute, Measure.WAIT), {})),
-                gap=known is None
-                or minute < known
-                or any(begin < start + MINUTE_S and end > start for begin, end in gaps),
-            )
-
-        return [one(minute) for minute in range(first, last + 1)]
-
-    def name_stats(self, *, since_s: float) -> list[NameStat]:
-        """Each task name with its ends and runtimes over the last `since_s`."""
-        rows = self._all(
-            "SELECT words.word, measure, bucket, sum(n) FROM figures JOIN words ON words.id = figures.word "
-            "WHERE span = 60 AND slot >= ? AND figures.kind = 1 GROUP BY words.word, measure, bucket",
-            [int((self._now() - since_s) // MINUTE_S) + 1],
-        )
-        plain: defaultdict[str, dict[int, int]] = defaultdict(dict)
-        runtimes: defaultdict[str, dict[int, int]] = defaultdict(dict)
-        for name, measure, bucket, count in rows:
-            if bucket < 0:
-                plain[name][measure] = count
-            elif measure == Measure.RUNTIME:
-                runtimes[name][bucket] = count
-        return [
-            NameStat(
-                name=name,
-                succeeded=counts.get(Measure.SUCCEEDED, 0),
-                failed=counts.get(Measure.FAILED, 0),
-                retried=counts.get(Measure.RETRIED, 0),
-                runtime=percentiles(runtimes.get(name, {})),
-            )
-            for name, counts in sorted(plain.items())
-            if name
-        ]
-
-    def slowest(self, *, since_s: float, limit: int = 5) -> list[NameStat]:
-        """The task names with the highest 95th percentile of runtime."""
-        timed = [stat for stat in self.name_stats(since_s=since_s) if stat.runtime.p95_s is not None]
-        return sorted(timed, key=lambda stat: stat.runtime.p95_s or 0.0, reverse=True)[:limit]
-
-    def most_failing(self, *, since_s: float, limit: int = 5) -> list[NameStat]:
-        """The task names with the most failures; those without any are left out."""
-        failing = [stat for stat in self.name_stats(since_s=since_s) if stat.failed]
-        return sorted(failing, key=lambda stat: stat.failed, reverse=True)[:limit]
-
-    def gaps(self, *, since_s: float | None = None) -> list[Gap]:
-        """Times in which events may have been missed, oldest first; those that touch the last `since_s`."""
-        since = 0.0 if since_s is None else self._now() - since_s
-        rows = self._all(
-            "SELECT start, end, reason, lost FROM gaps WHERE end IS NULL OR end >= ? ORDER BY number", [since]
-        )
-        return [gap_from(row) for row in rows]
 
     def workers(self) -> list[WorkerSeen]:
         """Every worker that was ever seen, by name."""

@@ -108,8 +108,8 @@ def test_all_of_version_2_is_carried_over(tmp_path: Path) -> None:
     assert len(reader.page(parse_query("state:failed"), None, TASKS)) == TASKS // 2
     assert reader.names().tasks == ("shop.gone", *(f"shop.task_{number}" for number in range(4)))
     assert reader.names().workers == ("celery@gone", "celery@web")
-    assert [one.succeeded for one in reader.minutes(since_s=120)][-2:] == [3, 15]
-    assert [one.succeeded for one in reader.minutes(since_s=120, name="shop.task_1")][-2:] == [3, 4]
+    assert [one.succeeded for one in reader.series(since_s=120, slot_s=60)][-2:] == [3, 15]
+    assert [one.succeeded for one in reader.series(since_s=120, slot_s=60, name="shop.task_1")][-2:] == [3, 4]
     assert [(gap.reason, gap.lost) for gap in reader.gaps()] == [("The console was closed", 7)]
     (worker,) = reader.workers()
     assert (worker.hostname, worker.processed, worker.clock_offset_s) == ("celery@web", 9, None)

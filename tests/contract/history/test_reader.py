@@ -154,14 +154,16 @@ def test_detail_family_and_same_error(history: HistoryReader) -> None:
 
 
 def test_minutes_names_and_rankings(history: HistoryReader) -> None:
-    minutes = history.minutes(since_s=12_000)
+    minutes = history.series(since_s=12_000, slot_s=60)
     assert sum(one.sent for one in minutes) == TASKS
     assert sum(one.failed for one in minutes) == history.totals()[TaskState.FAILED]
     assert minutes[0].gap
     assert [one.start for one in minutes] == sorted(one.start for one in minutes)
     assert len(minutes) == 200
-    assert [stat.name for stat in history.most_failing(since_s=12_000)] == [NAMES[1]]
-    assert history.slowest(since_s=12_000)[0].runtime.count > 0
+    stats = history.name_stats(since_s=12_000)
+    assert [stat.word for stat in stats if stat.failed] == [NAMES[1]]
+    assert sum(stat.runtime.count for stat in stats) > 0
+    assert {stat.word for stat in history.queue_stats(since_s=12_000)} == {"default", "mail"}
     names = history.names()
     assert names.tasks == tuple(sorted(NAMES))
     assert names.queues == ("default", "mail")

@@ -91,7 +91,7 @@ def test_a_killed_collector_is_followed_by_another(
     assert len(set(ids)) == len(ids)
     assert set(sent[:20] + sent[-20:]) <= set(ids) <= set(sent)
     assert reader.counts(parse_query("")).by_state[TaskState.SUCCEEDED] == len(ids)
-    minutes = reader.minutes(since_s=600)
+    minutes = reader.series(since_s=600, slot_s=60)
     assert sum(minute.succeeded for minute in minutes) == len(ids)
     reader.close()
 

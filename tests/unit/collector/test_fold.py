@@ -237,7 +237,7 @@ def test_counters_agree_with_the_rows_and_repetition_counts_once(tmp_path: Path)
     )
     assert reader.totals()[TaskState.SUCCEEDED] == 1
     assert sum(reader.totals().values()) == 1
-    minutes = reader.minutes(since_s=600)
+    minutes = reader.series(since_s=600, slot_s=60)
     reader.close()
     assert sum(one.succeeded for one in minutes) == 1
     assert sum(one.sent for one in minutes) == 1
@@ -267,7 +267,7 @@ def test_failed_and_rejected_of_one_refusal_are_one_end(tmp_path: Path) -> None:
     for number, events in enumerate((life, life[::-1])):
         reader = Histories(tmp_path / str(number)).fold([[one] for one in events])
         detail = reader.detail("t1")
-        minutes = reader.minutes(since_s=600)
+        minutes = reader.series(since_s=600, slot_s=60)
         reader.close()
         assert detail is not None
         assert detail.row.state is TaskState.REJECTED
