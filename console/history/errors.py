@@ -14,9 +14,9 @@ READ_AT_MOST = 600
 _CLASS = r"[A-Za-z_][\w.]*"
 # What Celery sends is a repr: KeyError('x'), OSError(2, 'No such file'), Outer(Inner("why")).
 _REPR = re.compile(rf"((?:{_CLASS}\()+)(?:[-\d., ]*(?:[bru]?(['\"])))?")
-_TOLD = re.compile(rf"({_CLASS}):(?=\s|$)")
+_TOLD = re.compile(rf"({_CLASS})(?::(?=\s|$)|$)")
 _CUT = r"\s\"'`,;:=()<>\[\]{}#…"
-_QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|(?<!\w)\"[^\"]*\"(?!\w)|`[^`]*`")
+_QUOTED = re.compile(r"(?<![\w#])'[^']*'(?![\w#])|(?<![\w#])\"[^\"]*\"(?![\w#])|`[^`]*`")
 # Any word with a digit, an @ or a slash in it: numbers, UUIDs, hex, addresses, paths.
 _VARIES = re.compile(rf"(?<![^{_CUT}])(?:[^{_CUT}\d@/]*+[\d@/][^{_CUT}]*|[a-fA-F]{{8,}}(?![^{_CUT}]))")
 
@@ -33,7 +33,9 @@ def fingerprint(exception: str) -> str:
     text = " ".join(text.split())
     said, message = _parts(text)
     if "'" in message or '"' in message or "`" in message:
-        message = _QUOTED.sub("#", message)
+        before = ""
+        while message != before:  # quotes within quotes
+            before, message = message, _QUOTED.sub("#", message)
     message = _VARIES.sub("#", message)
     whole = f"{said}: {message}" if said and message else said or message
     return whole[:LONGEST].rstrip()

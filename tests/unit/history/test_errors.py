@@ -35,6 +35,8 @@ def test_what_is_left_of_an_exception(exception: str, expected: str) -> None:
 @given(st.one_of(st.text(max_size=300), st.text("aB1 .:('\"`)\\,n@/#…-", max_size=40)))
 @example("A(B('x')")
 @example("A('')")
+@example("A0(")
+@example("0''")
 def test_a_fingerprint_is_its_own(text: str) -> None:
     once = fingerprint(text)
     assert fingerprint(once) == once

@@ -26,6 +26,8 @@ from console.history.query_terms import (
     StateTerm,
     TextTerm,
     TimeTerm,
+    all_of,
+    any_of,
     text_of,
 )
 
@@ -255,15 +257,11 @@ TERMS: st.SearchStrategy[Node] = st.one_of(
 
 
 def joined(children: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
-    several = st.lists(children, min_size=2, max_size=4).map(tuple)
-    return st.one_of(
-        children.map(Not),
-        several.filter(lambda parts: not any(isinstance(part, And) for part in parts)).map(And),
-        several.filter(lambda parts: not any(isinstance(part, Or) for part in parts)).map(Or),
-    )
+    parts = st.lists(children, min_size=2, max_size=4)
+    return st.one_of(children.map(Not), parts.map(all_of), parts.map(any_of))
 
 
-@given(st.recursive(TERMS, joined, max_leaves=12))
+@given(st.recursive(TERMS, joined, max_leaves=8))
 def test_a_tree_that_is_written_is_read_again(node: Node) -> None:
     # In brackets of its own, so that a state: term is a part of the tree and no chip.
     both = parse_query(f"anchor or ({text_of(node)})").expr
