@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from console.history.error_groups import ErrorGroups
+from console.history.figure_reading import FigureReading
 from console.history.ids import pack_id, unpack_id, unpack_optional
 from console.history.marks import (
     CODE_OF,
@@ -44,7 +45,7 @@ FAMILY_AT_MOST = 300
 MINUTE_S = 60
 
 
-class HistoryReader(ErrorGroups):
+class HistoryReader(ErrorGroups, FigureReading):
     """The history as the pages and the commands read it."""
 
     def page(self, query: TaskQuery, after: Cursor | None = None, limit: int = 200) -> list[TaskRow]:
