@@ -9,12 +9,17 @@ again.
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 LONGEST = 20_000
 DEEPEST = 3
+
+
+# Where a value may begin; an "ab'" at the end of a string is none.
+_BYTES = re.compile(r"(?:^|[\[({,:\s])[bB]['\"]")
 
 
 class Exactness(StrEnum):
@@ -61,7 +66,7 @@ def _doubt(text: str) -> str:
         return "Cut by Celery: it was too long or nested too deeply for an event."
     if "\\" in text:
         return "It holds a backslash, which Celery does not write in a way that can be read back."
-    if "b'" in text or 'b"' in text:
+    if _BYTES.search(text) is not None:
         return "It may hold bytes, which Celery writes as letters or as hex."
     if "\n" in text or "\r" in text:
         return "It holds a line break inside a text, which Celery does not mark."

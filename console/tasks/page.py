@@ -164,6 +164,9 @@ class TasksPage(Page):
         )
         self._detail.same_error_wanted.connect(model.find_same_error)
         self._detail.task_chosen.connect(self._select)
+        self._detail.navigate_wanted.connect(self._navigate)
+        self._detail.result_wanted.connect(model.read_result)
+        model.result_read.connect(self._detail.show_result)
         model.changed.connect(self._show)
         model.story_changed.connect(self._show_story)
         model.selection_changed.connect(self._show_selection)
@@ -408,6 +411,7 @@ class TasksPage(Page):
         self._make_room()
         self._show_actions()
         if model.story is not None:
+            self._detail.set_result_refusal(model.why_no_results())
             self._detail.show_story(model.story)
         elif model.story_error is not None:
             self._detail.show_nothing(model.story_error.title, model.story_error.detail)

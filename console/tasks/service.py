@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from console.broker.database import DatabaseAddress
+from console.broker.results import BackendResult
 from console.broker.session import Session
 from console.core.clock import Clock
 from console.core.connection import Environment, LinkStatus, Right
@@ -33,6 +35,7 @@ from console.history.reader import HistoryReader
 from console.tasks.gateway import Answer, CeleryTaskControl, TaskControl
 from console.tasks.model import SendRequest, TasksSnapshot, TaskStory
 from console.tasks.operations import KillSignal
+from console.tasks.result_gateway import read_result, why_no_results
 from console.tasks.search_reading import (
     PAGE_ROWS,
     WINDOW_ROWS,
@@ -269,6 +272,18 @@ class TasksService:
                 raise
             known = Names((), (), ())
         return replace(known, tasks=tuple(sorted({*known.tasks, *self._registered()})))
+
+    def why_no_results(self) -> str | None:
+        """Why the result backend cannot be asked; None when it can."""
+        return why_no_results(self._session)
+
+    async def stored_result(self, task_id: str) -> BackendResult | None:
+        """What the result backend holds of a task; None: unknown to it. Raises `ConsoleError`."""
+        session = self._session
+        if session is None or session.results is None:
+            raise ConsoleError(why_no_results(session) or "No connection is open", cause=Cause.INVALID)
+        lane = session.database if isinstance(session.results, DatabaseAddress) else session.queues
+        return await lane.run(read_result, session.results, task_id, key=("tasks", "result", task_id))
 
     # What can be done.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from console.broker.results import BackendResult
 from console.core.errors import ConsoleError
 from console.core.operations import Operation, OperationRunner, Subject
 from console.core.spawn import Tasks
@@ -57,6 +58,7 @@ class TasksViewModel(QObject):
     export_changed = Signal()
     act_changed = Signal()
     enable_events_wanted = Signal()
+    result_read = Signal(str, object)
 
     def __init__(
         self,
@@ -353,6 +355,22 @@ class TasksViewModel(QObject):
         """End the processes that run what is selected."""
         build = partial(terminate_operation, signal=signal)
         self._tasks.start(self._act("Terminating", TO_TERMINATE, build), name="terminate")
+
+    def why_no_results(self) -> str | None:
+        """Why the result backend cannot be asked; None when it can."""
+        return self._service.why_no_results()
+
+    def read_result(self, task_id: str) -> None:
+        """Ask the result backend; `result_read` carries its answer, None or the `ConsoleError`."""
+        self._tasks.start(self._read_result(task_id), name="result")
+
+    async def _read_result(self, task_id: str) -> None:
+        found: BackendResult | ConsoleError | None
+        try:
+            found = await self._service.stored_result(task_id)
+        except ConsoleError as error:
+            found = error
+        self.result_read.emit(task_id, found)
 
     def rows_to_terminate(self) -> tuple[TaskRow, ...]:
         """Those of the selected rows that run, as far as they are loaded."""

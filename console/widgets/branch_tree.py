@@ -11,9 +11,10 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QResizeEvent
+from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QHeaderView,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTreeView,
@@ -22,8 +23,10 @@ from PySide6.QtWidgets import (
 
 from console.widgets.icons import draw_icon
 from console.widgets.overlay_bar import OverlayBar
+from console.widgets.paint import draw_text
 from console.widgets.style import ask_for_ring
 from console.widgets.theme import repaint_on_change, theme
+from console.widgets.tokens import HEADER_HEIGHT
 
 INDENT = 14
 EXPANDED_AT_ONCE = 500
@@ -42,10 +45,32 @@ class BranchDelegate(QStyledItemDelegate):
         return QSize(60, self._row_height)
 
 
+class _Head(QHeaderView):
+    """28 px, sunken, in muted words; numbers are not told apart, as a tree is not sorted."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self.setFixedHeight(HEADER_HEIGHT)
+        self.setStretchLastSection(False)
+        self.setMinimumSectionSize(28)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def paintSection(self, painter: QPainter, rect: QRect, logical: int) -> None:
+        look = theme()
+        painter.fillRect(rect, look.color("sunken"))
+        painter.fillRect(rect.x(), rect.y() + rect.height() - 1, rect.width(), 1, look.color("border"))
+        title = str(self.model().headerData(logical, Qt.Orientation.Horizontal))
+        x = rect.x() + (12 if logical == 0 else 4)
+        draw_text(
+            painter, title, role="header", color=look.color("muted"), x=x, top=rect.y(), height=rect.height()
+        )
+
+
 class BranchTree(QTreeView):
     """`name` is its accessible name. Return and double click activate; `*` opens at most 500 rows."""
 
     activated_index = Signal(QModelIndex)
+    copy_wanted = Signal()
 
     def __init__(self, name: str, delegate: BranchDelegate, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -70,6 +95,11 @@ class BranchTree(QTreeView):
         self.doubleClicked.connect(self._on_double_click)
         ask_for_ring(self, "table")
         repaint_on_change(self.viewport())
+
+    def show_head(self) -> None:
+        """Show the column heads, in the look of the tables."""
+        self.setHeader(_Head(self))
+        self.setHeaderHidden(False)
 
     def expand_some(self, index: QModelIndex, *, rows: int = EXPANDED_AT_ONCE) -> None:
         """Open `index` and what is below it, nearest first, until so many rows are open."""
@@ -101,6 +131,8 @@ class BranchTree(QTreeView):
         index = self.currentIndex()
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and index.isValid():
             self.activated_index.emit(index)
+        elif event.matches(QKeySequence.StandardKey.Copy):
+            self.copy_wanted.emit()
         elif event.key() == Qt.Key.Key_Asterisk and index.isValid():
             # Qt's own opens everything below, which may be a hundred thousand rows.
             self.expand_some(index)
@@ -152,4 +184,8 @@ class BranchTree(QTreeView):
 
 
 def _plain(index: Index) -> QModelIndex:
-    return index if isinstance(index, QModelIndex) else index.model().index(index.row(), 0, index.parent())
+    return (
+        index
+        if isinstance(index, QModelIndex)
+        else index.model().index(index.row(), index.column(), index.parent())
+    )

@@ -120,6 +120,7 @@ class JsonTree(QWidget):
         self._reading.timeout.connect(self._read_on)
         self._tree.expanded.connect(self._fit)
         self._tree.collapsed.connect(self._fit)
+        self._tree.copy_wanted.connect(self.copy_value)
         self._tree.activated_index.connect(self._on_activated)
         self._tree.customContextMenuRequested.connect(self._show_menu)
         self._tree.selectionModel().currentChanged.connect(self._show_value)

@@ -1,5 +1,6 @@
 """Reads the text of a Python traceback into frames. It comes from a broker: parsed, never trusted."""
 
+import keyword
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,16 @@ _MOST_FRAMES = 1_000
 _FILE = re.compile(r'^\s{2,}File "([^"]{1,1000})", line (\d{1,9})(?:, in (.{1,300}))?\s*$')
 _MARKS = re.compile(r"^[\s^~-]+$")
 _ERROR = re.compile(r"^([A-Za-z_][\w.]{0,300})(?::\s?(.*))?$")
+_CODE_LONGEST = 400
+_CODE = re.compile(
+    r"(?P<comment>#.*)"
+    r"|(?P<string>[rbfuRBFU]{0,2}(?:'(?:[^'\\]|\\.)*+(?:'|$)|\"(?:[^\"\\]|\\.)*+(?:\"|$)))"
+    r"|(?P<number>\b\d[\w.]*)"
+    r"|(?P<decorator>@[\w.]+)"
+    r"|(?P<name>[^\W\d]\w*)"
+    r"|(?P<other>\s+|.)"
+)
+_KEYWORDS = frozenset({*keyword.kwlist, "self", "cls"})
 _HEAD = "Traceback (most recent call last):"
 _PACKAGES = re.compile(r"(?:^|/)(?:site-packages|dist-packages)/(.+)$")
 _STANDARD = re.compile(r"(?:^|/)lib/python\d[\d.]*/(.+)$")
@@ -79,6 +90,23 @@ def parse_traceback(text: str, *, own_paths: Sequence[str] = ()) -> ParsedTraceb
     errors = [_error_of(rest) for _, rest in blocks]
     causes = tuple(f"{name}: {message}" if message else name for name, message in errors[:-1])
     return ParsedTraceback(errors[-1][0], errors[-1][1], tuple(blocks[-1][0]), causes)
+
+
+def code_pieces(code: str) -> list[tuple[str, str]]:
+    """A line of Python in pieces with their kind: keyword, call, string, number, comment, name or other.
+
+    At most 400 characters of it. Pieces next to each other with one kind are one.
+    """
+    pieces: list[tuple[str, str]] = []
+    for found in _CODE.finditer(code[:_CODE_LONGEST]):
+        kind, text = found.lastgroup or "other", found.group()
+        if kind == "name":
+            called = code[found.end() : found.end() + 1] == "("
+            kind = "keyword" if text in _KEYWORDS else "call" if called else "name"
+        if pieces and pieces[-1][1] == kind:
+            text = pieces.pop()[0] + text
+        pieces.append((text, kind))
+    return pieces
 
 
 def group_frames(frames: Sequence[Frame]) -> list[FrameGroup]:

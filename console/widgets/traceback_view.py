@@ -11,10 +11,23 @@ from console.widgets.label import Divider, Text
 from console.widgets.paint import draw_text, text_width
 from console.widgets.pressing import PlainButton
 from console.widgets.theme import repaint_on_change, theme
-from console.widgets.traceback_text import Frame, FrameGroup, group_frames, parse_traceback
+from console.widgets.traceback_text import (
+    Frame,
+    FrameGroup,
+    code_pieces,
+    group_frames,
+    parse_traceback,
+)
 
 _FRAME_HEIGHT = 45
-_CODE_LIMIT = 400
+_INKS = {
+    "keyword": "st_lost",
+    "string": "st_succeeded",
+    "number": "st_received",
+    "decorator": "st_rejected",
+    "call": "link",
+    "comment": "muted",
+}
 
 
 class _FoldButton(PlainButton):
@@ -49,6 +62,7 @@ class _FrameRow(QLabel):
     def __init__(self, frame: Frame) -> None:
         super().__init__()
         self._frame = frame
+        self._pieces = code_pieces(frame.code)
         self.setFixedHeight(_FRAME_HEIGHT)
         self.setAccessibleName(f"{frame.function}, {frame.path}, line {frame.line}: {frame.code}")
         self.setToolTip(f"{frame.path}:{frame.line}")
@@ -60,17 +74,29 @@ class _FrameRow(QLabel):
         if self._frame.own:
             painter.fillRect(self.rect(), look.color("own_code"))
             painter.fillRect(QRectF(0, 0, 3, self.height()), look.color("link"))
-        place = f"{self._frame.file}:{self._frame.line}"
-        x = self.width() - 12 - text_width("mono-small", place)
-        draw_text(painter, place, role="mono-small", color=look.color("muted"), x=x, top=4, height=18)
+        line = f":{self._frame.line}"
+        x = self.width() - 12 - text_width("mono-small", line)
+        draw_text(painter, line, role="mono-small", color=look.color("st_received"), x=x, top=4, height=18)
+        x -= text_width("mono-small", self._frame.file)
+        draw_text(
+            painter, self._frame.file, role="mono-small", color=look.color("muted"), x=x, top=4, height=18
+        )
         room = x - 24
         name = look.metrics("header").elidedText(self._frame.function, Qt.TextElideMode.ElideRight, room)
         draw_text(painter, name, role="header", color=look.color("text"), x=12, top=4, height=18)
-        code = look.metrics("mono-small").elidedText(
-            self._frame.code[:_CODE_LIMIT], Qt.TextElideMode.ElideRight, self.width() - 24
-        )
-        draw_text(painter, code, role="mono-small", color=look.color("text2"), x=12, top=22, height=17)
+        self._draw_code(painter)
         painter.end()
+
+    def _draw_code(self, painter: QPainter) -> None:
+        """The line of source in the colours of its pieces, cut where the row ends."""
+        look = theme()
+        x, right = 12.0, self.width() - 12.0
+        for text, kind in self._pieces:
+            fits = look.metrics("mono-small").elidedText(text, Qt.TextElideMode.ElideRight, right - x)
+            ink = look.color(_INKS.get(kind, "text2"))
+            x += draw_text(painter, fits, role="mono-small", color=ink, x=x, top=22, height=17)
+            if fits != text:
+                return
 
 
 class TracebackView(QScrollArea):

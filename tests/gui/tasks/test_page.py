@@ -18,6 +18,7 @@ from console.tasks.operations import KillSignal
 from console.tasks.send_dialog import SendDialog
 from console.tasks.terminate_dialog import TerminateDialog
 from console.widgets.banner import Banner
+from console.widgets.branch_tree import BranchTree
 from console.widgets.button import Chip
 from console.widgets.data_table import DataTable
 from console.widgets.dialog import ConsoleDialog
@@ -165,7 +166,7 @@ async def test_the_story_of_a_task(qtbot: QtBot, tmp_path: Path) -> None:
         table(world).select_keys(["tried"])
         await world.until(lambda: world.view_model.story is not None)
         tabs = find(world, TabBar, "Task detail")
-        await world.until(lambda: says(world, "celery@web-1"))
+        await world.until(lambda: button(world, "celery@web-1").isVisible())
         tabs.set_current("Traceback")
         await world.until(lambda: says(world, "SMTPServerDisconnected"))
         await world.until(lambda: says(world, "first "))
@@ -175,9 +176,10 @@ async def test_the_story_of_a_task(qtbot: QtBot, tmp_path: Path) -> None:
         await world.until(lambda: says(world, "web-api, PID 3120"))
         await world.until(lambda: says(world, "attempt 3"))
         tabs.set_current("Family")
-        family = find(world, DataTable, "Family")
-        assert [row.key for row in family.rows()] == ["tried", "child"]
-        family.activated_row.emit("child")
+        family = find(world, BranchTree, "Family")
+        child_row = family.indexBelow(family.model().index(0, 0))
+        assert [child_row.siblingAtColumn(column).data() for column in (1, 3)] == ["Succeeded", "child"]
+        family.activated_index.emit(child_row)
         await world.until(lambda: table(world).selected_keys() == ["child"])
         table(world).select_keys(["tried"])
         await world.until(lambda: world.view_model.story is not None)
