@@ -1,7 +1,7 @@
 """Writing tasks to a file as CSV or JSON, any number of them, in bounded memory.
 
-The file appears only when it is whole: it is written beside its place and renamed. Blocking; it runs on
-a lane of its own, and whoever cancels sets an event.
+The file appears only when it is whole: it is written beside its place and renamed. Blocking; it runs in
+a process of its own (`export_process`), and whoever cancels sets an event.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import os
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +25,6 @@ from console.history.model import TaskDetail
 
 # A spreadsheet takes a cell that begins like this for a formula (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_YIELD_S = 0.001
 
 
 class Format(StrEnum):
@@ -40,7 +38,7 @@ class Cancelled(Exception):  # noqa: N818 - it is no error
 
 @dataclass
 class Progress:
-    """How far an export is. Written by its thread, read by the loop."""
+    """How far an export is. Written by the thread that exports, read by the one that tells."""
 
     written: int = 0
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -122,8 +120,6 @@ def _counted(batches: Iterable[Sequence[TaskDetail]], progress: Progress) -> Ite
             raise Cancelled
         yield batch
         progress.written += len(batch)
-        # Lets the window's thread have the interpreter between batches.
-        time.sleep(_YIELD_S)
     if progress.cancelled.is_set():
         raise Cancelled
 

@@ -1,26 +1,26 @@
-"""The export that runs: one at a time, on a lane and with a reader of its own, so that the page reads on."""
+"""The export that runs: one at a time, in a process of its own, so that the page stays smooth."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+import logging
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from console.core.clock import Clock
-from console.core.errors import ConsoleError
+from console.core.errors import Cause, ConsoleError
 from console.core.happening import Happening
-from console.core.lanes import Lane
 from console.core.spawn import Tasks
-from console.history.model import TaskDetail
 from console.history.query import TaskQuery
-from console.history.reader import HistoryReader
-from console.tasks.export import Cancelled, Format, Progress, write_tasks
+from console.tasks.export import Format
+from console.tasks.export_process import error_from, order_line
 
-TELL_EVERY_S = 0.2
-LONGEST_S = 6 * 3600.0
-BATCH = 500
+log = logging.getLogger(__name__)
+
+END_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,17 @@ class ExportState:
 
 
 class TaskExporter:
-    """Writes tasks of a history to a file."""
+    """Has tasks of a history written to a file. `environment` is that of the process that does it."""
 
     def __init__(
-        self, *, clock: Clock, open_history: Callable[[Path], HistoryReader] = HistoryReader
+        self, *, clock: Clock, python: str = sys.executable, environment: dict[str, str] | None = None
     ) -> None:
         self._clock = clock
-        self._open_history = open_history
-        self._lane: Lane | None = None
+        self._python = python
+        self._environment = environment
         self._tasks = Tasks("export")
-        self._progress: Progress | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._cancelled = False
         self.state: ExportState | None = None
         self.changed: Happening[None] = Happening()
 
@@ -74,18 +75,17 @@ class TaskExporter:
 
     def start(self, history: Path, request: ExportRequest) -> None:
         """Begin; `changed` tells how far it is. Nothing happens while one is under way."""
-        if self.running:
-            return
-        if self._lane is None:
-            self._lane = Lane("export", timeout_s=LONGEST_S)
-        self._progress = Progress()
-        self._become(ExportState(request))
-        self._tasks.start(self._run(self._lane, history, request, self._progress), name="run")
+        if not self.running:
+            self._cancelled = False
+            self._become(ExportState(request))
+            self._tasks.start(self._run(history, request), name="run")
 
     def cancel(self) -> None:
         """End the one that runs; nothing is left of its file."""
-        if self._progress is not None:
-            self._progress.cancelled.set()
+        self._cancelled = True
+        stdin = None if self._process is None else self._process.stdin
+        if stdin is not None:
+            stdin.close()
 
     def forget(self) -> None:
         """The outcome was seen."""
@@ -93,55 +93,88 @@ class TaskExporter:
             self._become(None)
 
     async def aclose(self) -> None:
-        """Cancel what runs and end."""
+        """Cancel what runs and wait for its end."""
         self.cancel()
-        while self.running:  # noqa: ASYNC110 - it ends within a batch
-            await asyncio.sleep(0.01)
-        await self._tasks.aclose()
-        if self._lane is not None:
-            await self._lane.aclose()
-
-    async def _run(self, lane: Lane, history: Path, request: ExportRequest, progress: Progress) -> None:
-        began_s = self._clock.monotonic_s()
-        work = asyncio.ensure_future(lane.run(self._write, history, request, progress))
-        state = ExportState(request)
-        try:
-            while not work.done():
-                await asyncio.wait({work}, timeout=TELL_EVERY_S)
-                took_s = max(self._clock.monotonic_s() - began_s, 1e-3)
-                state = replace(state, written=progress.written, rate=progress.written / took_s)
-                if not work.done():
-                    self._become(state)
+        process = self._process
+        if process is not None:
             try:
-                state = replace(state, written=await work)
-            except Cancelled:
-                state = replace(state, cancelled=True)
-            except ConsoleError as error:
-                state = replace(state, error=error)
-        finally:
-            progress.cancelled.set()  # a closing program waits for nothing
-            self._become(replace(state, ended=True))
+                async with asyncio.timeout(END_WITHIN_S):
+                    await process.wait()
+            except TimeoutError:
+                log.warning("an export did not end in time and is killed")
+                process.kill()
+        await self._tasks.aclose()
 
-    def _write(self, history: Path, request: ExportRequest, progress: Progress) -> int:
-        reader = self._open_history(history)
+    async def _run(self, history: Path, request: ExportRequest) -> None:
         try:
-            return write_tasks(
-                request.target,
-                _by_ids(reader, request.ids) if request.ids else reader.export(request.query, batch=BATCH),
-                form=request.form,
-                columns=request.columns,
-                progress=progress,
+            outcome = await self._written(history, request)
+        except OSError as error:
+            failed = ConsoleError(
+                "The export could not be started", detail=str(error.strerror or error), cause=Cause.OTHER
             )
+            outcome = {"failed": failed}
+        now = self.state if self.state is not None else ExportState(request)
+        if "done" in outcome:
+            now = replace(now, written=int(outcome["done"]))
+        elif "error" in outcome:
+            now = replace(now, error=error_from(outcome["error"]))
+        elif "failed" in outcome:
+            now = replace(now, error=outcome["failed"])
+        elif not self._cancelled:
+            ended = ConsoleError(
+                "The export ended early",
+                detail="Its process was ended from outside. Nothing was written.",
+                remedy="Try again.",
+                cause=Cause.OTHER,
+                retryable=True,
+            )
+            now = replace(now, error=ended)
+        cancelled = self._cancelled and "done" not in outcome and now.error is None
+        self._become(replace(now, ended=True, cancelled=cancelled))
+
+    async def _written(self, history: Path, request: ExportRequest) -> dict[str, Any]:
+        """One life of the process; the last thing that it said. Raises `OSError`."""
+        began_s = self._clock.monotonic_s()
+        query = request.query
+        process = await asyncio.create_subprocess_exec(
+            self._python,
+            "-m",
+            "console.tasks.export_process",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+            env=self._environment,
+        )
+        self._process = process
+        said: dict[str, Any] = {}
+        try:
+            if process.stdin is None or process.stdout is None:
+                raise RuntimeError("the child has no pipes")
+            process.stdin.write(
+                order_line(
+                    history=history, target=request.target, form=request.form, columns=request.columns,
+                    text=query.text, sort=query.sort, descending=query.descending, ids=request.ids,
+                )
+            )  # fmt: skip
+            if self._cancelled:  # before it could be told
+                process.stdin.close()
+            while line := await process.stdout.readline():
+                said = json.loads(line)
+                self._tell(said, began_s)
+            await process.wait()
         finally:
-            with contextlib.suppress(ConsoleError):
-                reader.close()
+            if process.returncode is None:
+                process.kill()
+            self._process = None
+        return said
+
+    def _tell(self, said: dict[str, Any], began_s: float) -> None:
+        if "written" in said and self.state is not None:
+            took_s = max(self._clock.monotonic_s() - began_s, 1e-3)
+            written = int(said["written"])
+            self._become(replace(self.state, written=written, rate=written / took_s))
 
     def _become(self, state: ExportState | None) -> None:
         self.state = state
         self.changed.emit(None)
-
-
-def _by_ids(reader: HistoryReader, ids: Sequence[str]) -> Iterator[list[TaskDetail]]:
-    for first in range(0, len(ids), BATCH):
-        found = [reader.detail(task_id) for task_id in ids[first : first + BATCH]]
-        yield [one for one in found if one is not None]
