@@ -11,7 +11,7 @@ import re
 LONGEST = 200
 READ_AT_MOST = 600
 
-_CLASS = r"[A-Za-z_][\w.]*"
+_CLASS = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 # What Celery sends is a repr: KeyError('x'), OSError(2, 'No such file'), Outer(Inner("why")).
 _REPR = re.compile(rf"((?:{_CLASS}\()+)(?:[-\d., ]*(?:[bru]?(['\"])))?")
 _TOLD = re.compile(rf"({_CLASS})(?::(?=\s|$)|$)")
