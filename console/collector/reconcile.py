@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ END_WITHIN_S = 1.0
 
 class Reconciler:
     """Looks for silent tasks of `history_file` in `address` and `results`; `give` gets what was found.
+
+    Without `results` the workers are asked; only what they keep in the broker's own Redis can be read then.
 
     `give` is called in the reconciler's thread. `problem` is why the last round could not judge a task
     that it found nowhere; "" when it could.
@@ -106,6 +108,9 @@ class Reconciler:
         messages = self._look(lines.messages, suspects)
         asked = [one for one in suspects if not _waits(one, messages)][:ASKED_AT_ONCE]
         workers = self._ask(lines.workers, asked, now)
+        if lines.results is None and not lines.problem and workers.results_database is not None:
+            beside = replace(self._address, database=workers.results_database, key_prefix="")
+            lines = self._lines = _open_lines(self._address, beside, self._timings)
         results, results_problem = _read_results(lines, asked, workers)
         evidence = Evidence(
             now=now,

@@ -55,6 +55,8 @@ class WorkersSay:
     - `answered`: who answered everything; `beats` answer to a ping and to nothing else.
     - `listening`: how many receive commands, None where the broker does not tell.
     - `asked_all`: whether the lists were asked for too (scheduled, active, revoked), not the ids alone.
+    - `up_s`: for how long each has been running; `transports`: their options of the broker's transport.
+    - `results_database`: the database of the broker's Redis in which they keep results, None for elsewhere.
     - `problem`: why they could not be asked; "" when they could.
     """
 
@@ -64,7 +66,9 @@ class WorkersSay:
     beats: frozenset[str] = frozenset()
     listening: int | None = None
     asked_all: bool = False
+    up_s: Mapping[str, float] = field(default_factory=dict)
     transports: tuple[Mapping[str, object], ...] = ()
+    results_database: int | None = None
     problem: str = ""
 
 

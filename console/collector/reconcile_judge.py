@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from console.collector.reconcile_evidence import Evidence, Hold, Suspect
+from console.collector.reconcile_evidence import Evidence, Hold, MessagesFound, Suspect
 from console.history.marks import Mark, verdict_mark
 from console.history.model import TaskState, WorkerSeen
 
@@ -22,6 +22,7 @@ LONGEST_TEXT = 16_384
 LONGEST_TRACEBACK = 65_536
 BEATS_SILENT = 5
 """After so many heartbeats that did not come a worker has ended (and never before `silent_s`)."""
+UPTIME_EXACT_S = 2.0
 _ENDS = {
     "SUCCESS": (TaskState.SUCCEEDED, f"The result backend holds its result; {MISSED}."),
     "FAILURE": (TaskState.FAILED, f"The result backend holds its exception; {MISSED}."),
@@ -112,11 +113,17 @@ def _revoked(suspect: Suspect, evidence: Evidence, *, holders: tuple[str, ...]) 
             return None
         at = f" at {_clock(suspect.eta, evidence.now)}" if suspect.eta > evidence.now else ""
         reason = f"It was revoked: {_several(holders)} will drop it instead of running it{at}."
-    elif not _all_answered(evidence):
-        return None
+    elif not _all_answered(evidence) or not (
+        knowing.issuperset(evidence.workers.answered) or _is_nowhere(suspect, evidence.messages)
+    ):
+        return None  # one that does not know of it might still be given its message
     else:
         reason = f"It was revoked: {_several(tuple(knowing))} will not run it, and no worker holds it."
     return _mark(suspect, evidence, TaskState.REVOKED, reason)
+
+
+def _is_nowhere(suspect: Suspect, messages: MessagesFound | None) -> bool:
+    return messages is not None and messages.complete and suspect.id not in messages.places
 
 
 def _unsure(suspect: Suspect, evidence: Evidence) -> str:
@@ -188,9 +195,19 @@ def _fate(suspect: Suspect, evidence: Evidence) -> str:
         verb = "was last heard of" if seen.online else "ended"
         at = _clock(seen.last_heartbeat.timestamp(), evidence.now)
         return f"Its worker {seen.hostname} {verb} at {at}."
-    if seen.pid and suspect.pid and seen.pid != suspect.pid:
+    if _started_anew(suspect, seen, evidence):
         return f"Its worker {seen.hostname} was started anew since."
     return ""
+
+
+def _started_anew(suspect: Suspect, seen: WorkerSeen, evidence: Evidence) -> bool:
+    """Whether another process has the worker's name now; in a container it may have the same number."""
+    if seen.pid and suspect.pid and seen.pid != suspect.pid:
+        return True
+    up_s = evidence.workers.up_s.get(seen.hostname)
+    if up_s is None or seen.clock_offset_s is None:
+        return False
+    return evidence.now - up_s > suspect.quiet_since + seen.clock_offset_s + UPTIME_EXACT_S
 
 
 def has_ended(seen: WorkerSeen, now: float, silent_s: float) -> bool:

@@ -14,10 +14,11 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
+from urllib.parse import SplitResult, urlsplit
 
 import redis
 
-from console.broker.address import BrokerAddress
+from console.broker.address import DEFAULT_PORTS, BrokerAddress, BrokerKind
 from console.broker.errors import broker_errors
 from console.broker.needs import Place, channel
 from console.broker.redis_client import make_redis_client
@@ -38,6 +39,7 @@ LISTS: tuple[tuple[str, dict[str, object]], ...] = (
     ("scheduled", {}),
     ("revoked", {}),
     ("stats", {}),
+    ("conf", {"with_defaults": False}),
 )
 
 Replies = dict[str, dict[str, Any]]
@@ -179,6 +181,7 @@ def what_they_say(
     for worker, listed in replies.get("revoked", {}).items():
         for task_id in wanted.intersection(_texts(listed)):
             revoked.setdefault(task_id, set()).add(worker)
+    stats = replies.get("stats", {})
     answered = [{name for name, value in one.items() if not _failed(value)} for one in replies.values()]
     return WorkersSay(
         held=held,
@@ -187,7 +190,9 @@ def what_they_say(
         beats=beats,
         listening=listening,
         asked_all=asked_all,
-        transports=tuple(map(_transport, replies.get("stats", {}).values())),
+        up_s={worker: up_s for worker, told in stats.items() if (up_s := _up_s(told)) is not None},
+        transports=tuple(map(_transport, stats.values())),
+        results_database=_results_database(list(replies.get("conf", {}).values())),
     )
 
 
@@ -268,6 +273,38 @@ def _ids(listed: object) -> set[str]:
 
 def _texts(listed: object) -> set[str]:
     return {one for one in listed if isinstance(one, str)} if isinstance(listed, list) else set()
+
+
+def _up_s(stats: object) -> float | None:
+    told = stats.get("uptime") if isinstance(stats, dict) else None
+    return float(told) if type(told) is int and told >= 0 else None
+
+
+def _results_database(settings: Sequence[object]) -> int | None:
+    """The database of the broker's own Redis in which all workers keep their results; None where they do not.
+
+    Passwords are masked in what they tell, and so is a prefix of the keys, with which nothing can be found.
+    """
+    found = {_database_beside_broker(one) if isinstance(one, dict) else None for one in settings}
+    return found.pop() if len(found) == 1 else None
+
+
+def _database_beside_broker(settings: Mapping[str, Any]) -> int | None:
+    options = settings.get("result_backend_transport_options")
+    urls = settings.get("result_backend"), settings.get("broker_read_url") or settings.get("broker_url")
+    if options or not all(isinstance(url, str) for url in urls):
+        return None
+    try:
+        results, broker = (urlsplit(str(url)) for url in urls)
+        if results.scheme not in ("redis", "rediss") or _server(results) != _server(broker):
+            return None
+        return int(results.path.strip("/") or 0)
+    except ValueError:
+        return None
+
+
+def _server(url: SplitResult) -> tuple[str, str | None, int]:
+    return url.scheme, url.hostname, url.port or DEFAULT_PORTS[BrokerKind.REDIS]
 
 
 def _transport(stats: object) -> Mapping[str, object]:
