@@ -45,11 +45,6 @@ _LOOKS = {
 }
 _CUT = 300
 _TOOLTIP = 1200
-FAMILY_COLUMNS = [
-    Column("task", "Task", stretch=1, kind="name"),
-    Column("state", "State", width=105, kind="state"),
-    Column("id", "ID", width=100, kind="id"),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +142,3 @@ _CELLS: dict[str, Build] = {
     "pid": _pid,
     "reason": _words("reason"),
 }
-
-
-def family_row(row: TaskRow, depth: int, *, this: bool) -> Row:
-    """One row of the table `Family`: children stand further right than their parent."""
-    look = state_look(row.state.value)
-    name = short_task_name(row.name or UNKNOWN)
-    return Row(
-        row.id,
-        {
-            "task": Cell(f"{'    ' * min(depth, 8)}{name}", tooltip=row.name, bold=this),
-            "state": Cell(row.state.value, tone=look.color, icon=look.icon),
-            "id": Cell(row.id, tooltip=row.id),
-        },
-    )

@@ -31,17 +31,11 @@ class Answer:
 class TaskControl(Protocol):
     """All calls block (lane threads) and raise `ConsoleError`."""
 
-    def revoke(self, task_id: str, *, terminate: bool, expected: int | None) -> list[Answer]:
-        """Tell the workers not to run a task (`terminate`: to kill its process); their answers.
-
-        Waits for `expected` answers, at most 1.5 s after the last one.
-        """
-        ...
-
     def tell(self, task_ids: Sequence[str], *, signal: str | None, expected: int | None) -> list[Answer]:
-        """Revoke several at once; with `signal` (SIGTERM, SIGKILL, ...) the processes that run them get it.
+        """Tell the workers not to run these tasks; their answers.
 
-        Waits for answers as `revoke` does.
+        With `signal` (SIGTERM, SIGKILL, ...) the processes that run one get it. Waits for `expected` answers,
+        at most 1.5 s after the last one.
         """
         ...
 
@@ -56,17 +50,6 @@ class CeleryTaskControl:
     def __init__(self, app: Callable[[], Celery], address: BrokerAddress) -> None:
         self._app = app
         self._address = address
-
-    def revoke(self, task_id: str, *, terminate: bool, expected: int | None) -> list[Answer]:
-        replies = ask_workers(
-            self._app(),
-            self._address,
-            "revoke",
-            {"task_id": task_id, "terminate": terminate, "signal": "SIGTERM"},
-            timeout_s=ANSWER_S,
-            limit=expected,
-        )
-        return [answer for reply in replies for answer in _answers(reply)]
 
     def tell(self, task_ids: Sequence[str], *, signal: str | None, expected: int | None) -> list[Answer]:
         how = {} if signal is None else {"terminate": True, "signal": signal}

@@ -81,80 +81,10 @@ class TaskStory:
     same_error: ErrorGroup | None
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One event in the life of a task, as the timeline tells it."""
-
-    state: TaskState
-    when: datetime | None
-    lines: tuple[str, ...]
-    lapse_s: float | None = None
-
-
-def moments(detail: TaskDetail) -> tuple[Moment, ...]:
-    """The life of a task from sent to its end. `lapse_s` is the time since what came before."""
-    row = detail.row
-    told: list[Moment] = []
-    if row.sent is not None:
-        to = [f"to {row.queue}"] if row.queue else []
-        if detail.routing_key and detail.routing_key != row.queue:
-            to.append(f"routing key {detail.routing_key}")
-        told.append(Moment(TaskState.SENT, row.sent, _lines(client_words(detail.client), ", ".join(to))))
-    several = len(detail.attempts) > 1
-    worker: str | None = None
-    for attempt in detail.attempts:
-        if attempt.received is not None and attempt.number == 1:
-            waited = _lapse(row.sent, attempt.received)
-            told.append(Moment(TaskState.RECEIVED, attempt.received, _lines(attempt.worker), waited))
-            worker = attempt.worker
-        if attempt.started is not None:
-            number = f"attempt {attempt.number}" if several else None
-            other = attempt.worker if attempt.worker != worker else None
-            told.append(Moment(TaskState.STARTED, attempt.started, _lines(number, other)))
-            worker = attempt.worker
-        if attempt.state not in (TaskState.STARTED, TaskState.RECEIVED):
-            ran = _lapse(attempt.started, attempt.ended)
-            told.append(Moment(attempt.state, attempt.ended, _lines(_brief(attempt.exception)), ran))
-    return tuple(told)
-
-
 def client_words(client: str | None) -> str | None:
     """Celery names a client gen<pid>@<host>; people read host and PID."""
     found = _CLIENT.fullmatch(client or "")
     return client if found is None else f"{found['host']}, PID {found['pid']}"
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of the bar above the timeline, in shares of the whole (0 to 1)."""
-
-    start: float
-    end: float
-    state: TaskState
-
-
-def spans(detail: TaskDetail) -> tuple[Span, ...]:
-    """The stretches in which the task ran; what is between them it waited."""
-    known = [detail.row.sent, detail.row.received]
-    known += [instant for one in detail.attempts for instant in (one.started, one.ended)]
-    instants = [instant for instant in known if instant is not None]
-    if len(instants) < 2 or max(instants) <= min(instants):
-        return ()
-    first, whole_s = min(instants), (max(instants) - min(instants)).total_seconds()
-    return tuple(
-        Span(
-            (one.started - first).total_seconds() / whole_s,
-            (one.ended - first).total_seconds() / whole_s,
-            one.state,
-        )
-        for one in detail.attempts
-        if one.started is not None and one.ended is not None and one.ended >= one.started
-    )
-
-
-def whole_s(detail: TaskDetail) -> float | None:
-    """From sent (else received) to the end."""
-    return _lapse(detail.row.sent or detail.row.received, detail.row.ended)
 
 
 def error_of(exception: str) -> tuple[str, str]:
@@ -225,21 +155,3 @@ def _json(text: str, kind: type, wanted: str) -> tuple[Any, str]:
     if not isinstance(value, kind):
         return None, f"This must be {wanted}"
     return value, ""
-
-
-def _brief(exception: str | None) -> str | None:
-    if not exception:
-        return None
-    error, message = error_of(exception)
-    return error or message[:80]
-
-
-def _lines(*lines: str | None) -> tuple[str, ...]:
-    return tuple(line for line in lines if line)
-
-
-def _lapse(start: datetime | None, end: datetime | None) -> float | None:
-    if start is None or end is None:
-        return None
-    lapse_s = (end - start).total_seconds()
-    return lapse_s if lapse_s >= 0 else None

@@ -64,9 +64,6 @@ class MemoryControl:
         self.told: list[tuple[list[str], str | None, int | None]] = []
         self.sent: list[tuple[str, SendRequest]] = []
 
-    def revoke(self, task_id: str, *, terminate: bool, expected: int | None) -> list[Answer]:
-        raise AssertionError("several are told of at once")
-
     def tell(self, task_ids: Sequence[str], *, signal: str | None, expected: int | None) -> list[Answer]:
         self.told.append((list(task_ids), signal, expected))
         return self.answers
