@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.app import connections_command, record_command
+from console.app import connections_command, record_command, tasks_command
 
 DISTRIBUTION = "celery-console"
 
@@ -58,9 +58,9 @@ def parse(arguments: Sequence[str]) -> Arguments:
     parser.add_argument("--new-window", action="store_true", help="open one more window beside an open one")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="without a window")
-    for one in (connections_command, record_command):
+    for one in (connections_command, record_command, tasks_command):
         one.add_parser(commands)
-    found = parser.parse_args(arguments)
+    found = parser.parse_args(tasks_command.with_query_last(arguments))
     chosen = found.home or os.environ.get("CELERY_CONSOLE_HOME") or default_home()
     home = Path(chosen).expanduser().absolute()
     without_window = found if found.command else None
@@ -81,6 +81,7 @@ def run(arguments: Sequence[str]) -> int:
         known = {
             "connections": connections_command.run_connections,
             "record": record_command.run_record,
+            "tasks": tasks_command.run_tasks,
         }
         return known[wanted.without_window.command](wanted.home, wanted.without_window)
     from console.app.start import start
