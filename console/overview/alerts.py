@@ -159,7 +159,7 @@ def of_workers(workers: WorkersSeen, queues: QueuesSeen | None) -> list[Attentio
         )
     for name in workers.offline:
         if name not in workers.left:
-            what = f"{name} is lost: it ended without saying goodbye"
+            what = f"{name} is lost: it ended without a word"
             rows.append(_of_worker(name, AttentionKind.WORKER_LOST, Severity.ERROR, what))
     ages = dict(workers.late_s)
     for name in workers.late:
@@ -200,7 +200,7 @@ def of_queues(queues: QueuesSeen) -> list[Attention]:
             f"backlog {backlog.queue}",
             AttentionKind.BACKLOG,
             Severity.WARNING,
-            f"Grows by {_per_s(backlog.growth_per_s)}, {backlog.waiting:,} waiting, {drain_words(backlog)}",
+            f"Grows {_per_s(backlog.growth_per_s)}, {drain_words(backlog)}, {backlog.waiting:,} waiting",
             backlog.queue,
             "queues",
             backlog.queue,

@@ -98,8 +98,8 @@ class OverviewPage(Page):
             row.setSpacing(12)
         top.addWidget(self._throughput_panel(), 603)
         top.addWidget(self._lines_panel(), 448)
-        bottom.addWidget(self._names_panel(), 584)
-        bottom.addWidget(self._attention_panel(), 468)
+        bottom.addWidget(self._names_panel(), 560)
+        bottom.addWidget(self._attention_panel(), 492)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 12)
         layout.setSpacing(12)
@@ -291,8 +291,7 @@ class OverviewPage(Page):
             self._worst.setAccessibleName(WORST_TITLES[model.subject])
             self._worst_panel.set_title(WORST_TITLES[model.subject])
             self._worst.set_columns(STAT_COLUMNS[model.subject])
-        most = max((stat.failed for stat in stats), default=0)
-        self._worst.set_rows([stat_row(stat, model.subject, ambiguous, most=most) for stat in stats])
+        self._worst.set_rows([stat_row(stat, model.subject, ambiguous) for stat in stats])
         if stats:
             self._worst_stack.show_rows()
         elif snapshot.attached and not snapshot.read:

@@ -15,7 +15,7 @@ def _stat_columns(key: str, title: str) -> list[Column]:
     return [
         Column(key, title, stretch=1, width=96, kind="link"),
         Column("runs", "Runs", width=56, fit=84, kind="number"),
-        Column("failed", "Failed", width=150, least=92, kind="number"),
+        Column("failed", "Failed", width=96, kind="number"),
         Column("p50", "p50", width=62, fit=92, kind="number"),
         Column("p95", "p95", width=62, fit=92, kind="number"),
         Column("p99", "p99", width=62, fit=92, kind="number"),
@@ -34,8 +34,8 @@ ATTENTION_COLUMNS = [
 ]
 
 
-def stat_row(stat: FigureStat, subject: Subject, ambiguous: frozenset[str], *, most: int) -> Row:
-    """A task name or queue; `most` is the highest number of failures, which fills its bar."""
+def stat_row(stat: FigureStat, subject: Subject, ambiguous: frozenset[str]) -> Row:
+    """A task name or a queue."""
     share = stat.failure_rate
     word = short_task_name(stat.word, ambiguous) if subject is Subject.TASKS else stat.word
     runtime, wait = stat.runtime, stat.wait
@@ -50,8 +50,6 @@ def stat_row(stat: FigureStat, subject: Subject, ambiguous: frozenset[str], *, m
                 bold=stat.failed > 0,
                 muted=not stat.failed,
                 suffix=percent_text(None if share is None else 100.0 * share),
-                bar=stat.failed / most if most else 0.0,
-                series_color="failed",
             ),
             "p50": _duration(runtime.p50_s),
             "p95": _duration(runtime.p95_s),

@@ -209,7 +209,8 @@ class _Chart(QLabel):
 
     def _paint_labels(self, painter: QPainter, plot: QRectF) -> None:
         slots = self._slots()
-        needed = slots * _LABEL_PITCH / max(1.0, plot.width())
+        pitch = max(_LABEL_PITCH, text_width("axis", self._labels[0]) + 24)
+        needed = slots * pitch / max(1.0, plot.width())
         every = next((step for step in _LABEL_STEPS if step >= needed), math.ceil(needed))
         chosen = list(range(0, slots, every))
         if slots - 1 - chosen[-1] < every * 0.6 and len(chosen) > 1:

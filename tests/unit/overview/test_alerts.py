@@ -69,7 +69,7 @@ def test_workers() -> None:
     )
     rows = found(workers=seen)
     assert said(rows) == [
-        ("Error", "celery@c is lost: it ended without saying goodbye", "Workers"),
+        ("Error", "celery@c is lost: it ended without a word", "Workers"),
         ("Warning", "celery@b: last heartbeat 48 s ago", "Workers"),
         ("Notice", "Events off: counts cover 2 of 3 workers", "celery@d"),
     ]
@@ -100,7 +100,7 @@ def test_queues() -> None:
     rows = found(queues=seen)
     assert said(rows) == [
         ("Warning", "Queue has no consumer, 212 waiting", "reports"),
-        ("Warning", "Grows by 6.6/s, 18,412 waiting, 39 min to drain", "mail"),
+        ("Warning", "Grows 6.6/s, 39 min to drain, 18,412 waiting", "mail"),
     ]
     assert [(row.noun, row.query) for row in rows] == [("queues", "reports"), ("queues", "mail")]
 
