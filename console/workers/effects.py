@@ -23,6 +23,7 @@ GOODBYE_TRIES = 20
 GOODBYE_S = 0.25
 EVENTS_TRIES = 4
 NAMES_TOLD = 3
+SILENT = "no longer answers: it takes no more tasks"
 
 Effects = dict[str, str | ConsoleError]
 """By worker: what to say after its name ("runs 3 tasks at once"), or what went wrong."""
@@ -93,17 +94,24 @@ class Crew:
         return await self._command(names, "autoscale", arguments, Question.STATS, shows=shows, still=still)
 
     async def restart_pool(self, names: Sequence[str]) -> Effects:
-        """Pools all of whose processes are others than before."""
+        """Pools that have begun to replace their processes.
+
+        An idle process looks up only when it gets a task (billiard.pool.Worker.workloop), and celery sends
+        just one for all of them: the others are replaced one by one with the tasks that come.
+        """
         before = await self._inspected(names, Question.STATS)
 
         def shows(name: str, now: Inspected) -> str | None:
             old = set(before[name].processes if name in before else ())
-            new = set(now.processes)
-            return f"has {len(new)} new processes" if new and not new & old else None
+            new = set(now.processes) - old
+            if not new:
+                return None
+            kept = len(set(now.processes) & old)
+            rest = f"; {kept} more will be replaced with the next tasks" if kept else ""
+            return f"has {len(new)} new process{'' if len(new) == 1 else 'es'}{rest}"
 
-        def still(name: str, now: Inspected) -> str:
-            kept = set(now.processes) & set(before[name].processes if name in before else ())
-            return f"still has {len(kept)} of its old processes; each ends after its task"
+        def still(_name: str, _now: Inspected) -> str:
+            return "still has its old processes"
 
         return await self._command(names, "pool_restart", {}, Question.STATS, shows=shows, still=still)
 
@@ -202,7 +210,9 @@ class Crew:
         for _ in range(GOODBYE_TRIES):
             for name in names:
                 row = self._row(name)
-                if row is None or row.state is WorkerState.OFFLINE:
+                if row is None:  # one without heartbeats, which no longer answers
+                    effects[name] = SILENT
+                elif row.state is WorkerState.OFFLINE:
                     effects[name] = "has said goodbye: it takes no more tasks"
             if len(effects) == len(names):
                 return effects
@@ -210,7 +220,7 @@ class Crew:
         silent = [name for name in names if name not in effects]
         for name, reply in (await self._replies(silent, "ping")).items():
             effects[name] = (
-                "no longer answers: it takes no more tasks"
+                SILENT
                 if isinstance(reply, ConsoleError) and reply.cause is Cause.TIMEOUT
                 else ConsoleError(
                     f"{name} still runs",

@@ -157,7 +157,9 @@ class CeleryControl:
             self._drain(collected, time.monotonic() + timeout_s)
         # Not after a failure: the line is gone then, and the next round uses and deletes the same queue.
         self._channel.queue_delete(queue.name)
-        paid_reply_queue(self._app(), self._oid)
+        if collected.complete:
+            # Else who answers this very moment may make it anew: it is deleted once more at the end.
+            paid_reply_queue(self._app(), self._oid)
         return collected.replies()
 
     def _drain(self, collected: _Collected, deadline_s: float) -> None:

@@ -81,6 +81,7 @@ class Inspection:
         self._visible = False
         self._needed = False
         self._asked_s: dict[Question, float] = {}
+        self._wanted: set[Question] = set(_MOVING)
         self._pauses_s = dict.fromkeys(_MOVING, VISIBLE_S)
         self._beats_asked_s: float | None = None
         self._not_before_s = -math.inf
@@ -115,7 +116,7 @@ class Inspection:
     @property
     def is_settled(self) -> bool:
         """Whether everybody was asked everything once, and who is there has answered."""
-        asked = self._beats_asked_s is not None and len(self._asked_s) == len(_MOVING)
+        asked = self._beats_asked_s is not None and not self._wanted
         return asked and not any(known.wants for known in self._roster)
 
     def set_visible(self, visible: bool) -> None:
@@ -130,7 +131,7 @@ class Inspection:
 
     def want_everybody(self) -> None:
         """Something may have changed: ask all as soon as it is our turn."""
-        self._asked_s = {}
+        self._wanted = set(_MOVING)
         self._pauses_s = dict.fromkeys(_MOVING, VISIBLE_S)
         self._not_before_s = -math.inf
 
@@ -156,8 +157,9 @@ class Inspection:
         """What is due first, and since when or at what time (monotonic)."""
         choices: list[tuple[float, Callable[[], Awaitable[None]]]] = []
         for question in _MOVING:
-            asked_s = self._asked_s.get(question)
-            due_s = -math.inf if asked_s is None else asked_s + self.every_s(question)
+            # Neither wanted nor ever asked: it is being asked now.
+            asked_s = self._asked_s.get(question, math.inf)
+            due_s = -math.inf if question in self._wanted else asked_s + self.every_s(question)
             choices.append((due_s, partial(self._ask_all, question)))
         for question in Question:
             dues = [known.wants[question] for known in self._roster if question in known.wants]
@@ -176,6 +178,7 @@ class Inspection:
         """One question to everybody: what moves by itself."""
         live = frozenset(k.hostname for k in self._roster if k.seen and k.state is WorkerState.ONLINE)
         before = self._lasting()
+        self._wanted.discard(question)
         answers = await self._answers(Request(question.value, expected=live or None))
         now_s, now = self._clock.monotonic_s(), self._clock.now()
         self._asked_s[question] = now_s

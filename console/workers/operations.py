@@ -128,7 +128,7 @@ class WorkerOperations:
             "Restart pool",
             _run(crowd, self._crew.restart_pool, deed="have new processes"),
             question=f"Restart the pool of {crowd.subject}?",
-            consequence=f"{_each(crowd)} starts new processes; each old one ends after its task.",
+            consequence=f"{_each(crowd)} replaces its processes, each when its task is done and the next one comes.",
             danger=Danger.DISRUPTIVE,
         )
 

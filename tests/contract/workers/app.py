@@ -15,6 +15,8 @@ app.conf.update(
     worker_hijack_root_logger=False,
     beat_enable_remote_control=True,
     task_ignore_result=True,
+    worker_pool_restarts=os.environ.get("TEST_POOL_RESTARTS") == "1",
+    accept_content=["json", "pickle"],
 )
 
 

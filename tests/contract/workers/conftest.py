@@ -38,7 +38,12 @@ class Broker(Protocol):
 @contextmanager
 def celery_process(broker: Broker, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """`celery -A tests.contract.workers.app <arguments>` in its own process group."""
-    environment = {**os.environ, "TEST_BROKER_URL": broker.url, "PYTHONWARNINGS": "default"}
+    environment = {
+        **os.environ,
+        "TEST_BROKER_URL": broker.url,
+        "PYTHONWARNINGS": "default",
+        "C_FORCE_ROOT": "1",
+    }
     with (folder / f"{arguments[0]}-{time.monotonic_ns()}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "tests.contract.workers.app", *arguments],

@@ -14,7 +14,7 @@ import pytest
 from console.broker.kombu_lines import make_celery_app
 from console.core.errors import Cause, ConsoleError
 from console.workers.gateway import CeleryControl
-from console.workers.model import Inspected, Request, Tab
+from console.workers.model import Inspected, Request, Tab, TaskInfo
 from console.workers.replies import listing_rows, with_queues, with_registered, with_settings, with_stats
 from tests.contract.workers.conftest import celery_process, wait_for_nodes
 from tests.valkey import ValkeyServer
@@ -53,7 +53,7 @@ def test_a_worker_says_what_it_is(any_control: CeleryControl) -> None:
     assert (two.pool, two.concurrency, two.queues) == ("threads", 3, ("mail",))
     assert one.processed is not None
     assert one.pid is not None
-    assert one.registered == ("shop.add", "shop.wait_for")
+    assert one.registered == (TaskInfo("shop.add", "10/s"), TaskInfo("shop.wait_for"))
     assert one.task_events is None, "the setting alone does not tell what -E or a remote command did"
 
 
