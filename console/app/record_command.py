@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.app.connections_command import SECRETS_HELP, add_home_option, add_secret_options, in_words
+from console.app.history_bounds import bounds_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -134,7 +135,8 @@ async def _collect(home: Home, connection: Connection, ways: Ways, ended: asynci
     history = home.history_file(connection.id)
     _tell(f"{connection.name}: recording into {history}")
     log_file = home.logs / f"collector-{connection.id}.log"
-    client.start(ways.broker, history, log_file, results=ways.results)
+    kept = bounds_of(home.settings_file)
+    client.start(ways.broker, history, log_file, results=ways.results, retention=kept)
     try:
         await ended.wait()
     finally:

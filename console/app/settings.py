@@ -1,4 +1,4 @@
-"""What the window remembers between runs: theme, page, geometry, density. What is lost is the default."""
+"""What the window remembers between runs: its looks, the bounds of the history. What is lost is usual."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from console.app.history_bounds import GIB, bounds_in
 from console.core.home import write_atomically
+from console.history.retention import STANDARD_RETENTION, Retention
 from console.widgets.theme import theme
 from console.window.main_window import NAV, MainWindow
 
@@ -25,6 +27,13 @@ class Settings:
     page: str = "stack"
     geometry: str = ""
     compact: bool = False
+    history_days: int = STANDARD_RETENTION.days
+    history_gib: float = STANDARD_RETENTION.max_bytes / GIB
+
+    @property
+    def retention(self) -> Retention:
+        """How much of the history is kept."""
+        return bounds_in({"history_days": self.history_days, "history_gib": self.history_gib})
 
     @classmethod
     def read(cls, file: Path) -> Settings:
@@ -43,6 +52,8 @@ class Settings:
                 settings.page = stored["page"]
             settings.geometry = str(stored.get("geometry", ""))
             settings.compact = stored.get("compact") is True
+            kept = bounds_in(stored)
+            settings.history_days, settings.history_gib = kept.days, kept.max_bytes / GIB
         return settings
 
     def restore(self, window: MainWindow) -> None:
@@ -62,6 +73,8 @@ class Settings:
             "page": self.page,
             "geometry": self.geometry,
             "compact": self.compact,
+            "history_days": self.history_days,
+            "history_gib": self.history_gib,
         }
         try:
             write_atomically(self.file, json.dumps(values, indent=2) + "\n")

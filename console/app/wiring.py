@@ -214,7 +214,13 @@ class Console:
     def _opened(self, session: Session) -> None:
         session.rights_changed.connect(lambda _rights: self._ask_again_what_is_permitted())
         log_file = self.home.logs / f"collector-{session.info.id}.log"
-        self.collector.start(session.address, session.history_file, log_file, results=session.results)
+        self.collector.start(
+            session.address,
+            session.history_file,
+            log_file,
+            results=session.results,
+            retention=self.settings.retention,
+        )
         for service in (
             self.workers,
             self.queues,

@@ -20,6 +20,7 @@ from console.core.clock import Clock
 from console.core.happening import Happening
 from console.core.spawn import Tasks
 from console.history.model import CollectorState, CollectorSummary, TaskState
+from console.history.retention import STANDARD_RETENTION, Retention
 
 log = logging.getLogger(__name__)
 
@@ -67,14 +68,16 @@ class CollectorClient:
         log_file: Path,
         *,
         results: BrokerAddress | DatabaseAddress | None = None,
+        retention: Retention = STANDARD_RETENTION,
     ) -> None:
         """Begin to read the events of `address`; call `aclose` before another start.
 
         `results`: the result backend, which is asked for the end of tasks whose events were missed.
+        `retention`: how much of the history is kept.
         """
         self._closing = False
         self.summary = NOTHING_YET  # of another connection, perhaps
-        config = CollectorConfig(address, history_file, log_file, results)
+        config = CollectorConfig(address, history_file, log_file, results, retention)
         self._tasks.start(self._keep_running(config), name="keep running")
 
     def check(self) -> None:

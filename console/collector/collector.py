@@ -8,6 +8,7 @@ Of several collectors on one history one writes; the others read along and wait 
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -37,9 +38,11 @@ from console.collector.follow import Followed, HistoryFollower
 from console.collector.history_lock import HistoryLock
 from console.collector.reconcile import Give, Reconciler
 from console.collector.report import Reporter, Tell
+from console.collector.upkeep import Upkeep
 from console.core.errors import ConsoleError
 from console.history.marks import Mark
 from console.history.model import CollectorState, CollectorSummary, TaskState
+from console.history.retention import STANDARD_RETENTION, Retention
 from console.history.schema import Sign
 from console.history.writer import HistoryWriter
 
@@ -49,7 +52,7 @@ T = TypeVar("T")
 GATHER_S = 0.1
 IDLE_WAIT_S = 0.5
 FOLLOW_EVERY_S = 0.25
-BYTES_PER_BATCH = 8 * 1024 * 1024
+BYTES_PER_BATCH = 4 * 1024 * 1024
 EVENTS_PER_FOLD = 5000
 ALIVE_STAMP_S = 2.0
 WORKERS_REMEMBERED_S = 86_400.0
@@ -83,6 +86,7 @@ class Collector:
         open_history: Callable[[Path, Sign], HistoryWriter] = HistoryWriter,
         now: Callable[[], float] = time.time,
         make_reconciler: Callable[[Give], Reconciler] | None = None,
+        retention: Retention = STANDARD_RETENTION,
     ) -> None:
         self._history_file = history_file
         self._reporter = Reporter(tell)
@@ -105,6 +109,8 @@ class Collector:
         self._subscribed = False
         self._stamped_s = 0.0
         self._make_reconciler = make_reconciler
+        self._retention = retention
+        self._upkeep: Upkeep | None = None
         self._verdicts: deque[tuple[str, Mark]] = deque()
 
     def check(self) -> None:
@@ -193,16 +199,19 @@ class Collector:
 
     def _follow_line(self) -> None:
         while not self._stopping.is_set():
-            self._line.wait(IDLE_WAIT_S)
+            upkeep = self._upkeep
+            self._line.wait(0.0 if upkeep is not None and upkeep.busy else IDLE_WAIT_S)
             began_s = time.monotonic()
             self._work(self._line.take(BYTES_PER_BATCH))
+            if upkeep is not None:
+                upkeep.work(self._events)
             self._report()
             # Gathering makes batches of what trickles in; under load the batch itself took longer.
             self._stopping.wait(max(0.0, GATHER_S - (time.monotonic() - began_s)))
 
     def _begin(self, store: HistoryWriter) -> bool:
         self._change = store.change()
-        self._fold = Fold(
+        self._fold = fold = Fold(
             store,
             workers=[
                 worker
@@ -210,6 +219,9 @@ class Collector:
                 if self._now() - worker.last_heartbeat.timestamp() < WORKERS_REMEMBERED_S
             ],
         )
+        self._upkeep = Upkeep(store, fold, self._retention, now=self._now)
+        gc.collect()
+        gc.freeze()  # what is there now stays; collections need not look at it
         store.begin_run(datetime.fromtimestamp(self._now(), UTC))
         return True
 
@@ -217,6 +229,7 @@ class Collector:
         try:
             while items := self._line.take(BYTES_PER_BATCH):
                 self._take_in(items)
+                self._commit(store)
             self._commit(store)
             store.close(alive=self._now() if self._subscribed else None)
         except ConsoleError as error:

@@ -22,6 +22,7 @@ from console.broker.address_wire import (
 from console.broker.database import DatabaseAddress
 from console.core.errors import Cause, ConsoleError
 from console.history.model import CollectorState, CollectorSummary, TaskState, WorkerSeen
+from console.history.retention import STANDARD_RETENTION, Retention
 
 MAX_LINE_BYTES = 1024 * 1024
 
@@ -34,6 +35,7 @@ class CollectorConfig:
     history_file: Path
     log_file: Path
     results: BrokerAddress | DatabaseAddress | None = None
+    retention: Retention = STANDARD_RETENTION
 
 
 def encode_config(config: CollectorConfig) -> bytes:
@@ -44,6 +46,7 @@ def encode_config(config: CollectorConfig) -> bytes:
             "history_file": str(config.history_file),
             "log_file": str(config.log_file),
             "results": results_to_wire(config.results),
+            "retention": {"days": config.retention.days, "max_bytes": config.retention.max_bytes},
         }
     )
 
@@ -58,6 +61,7 @@ def decode_config(line: bytes) -> CollectorConfig:
             Path(values["history_file"]),
             Path(values["log_file"]),
             results_from_wire(values["results"]),
+            _retention_in(values.get("retention")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConsoleError(
@@ -65,6 +69,13 @@ def decode_config(line: bytes) -> CollectorConfig:
             detail="One JSON line with broker, history_file, log_file and results is expected.",
             cause=Cause.INVALID,
         ) from error
+
+
+def _retention_in(values: dict[str, Any] | None) -> Retention:
+    """The bounds of the history; the usual ones where nothing is said."""
+    if values is None:
+        return STANDARD_RETENTION
+    return Retention(days=max(1, int(values["days"])), max_bytes=int(values["max_bytes"]))
 
 
 def encode_summary(summary: CollectorSummary, *, with_workers: bool = True) -> bytes:
@@ -117,11 +128,12 @@ def _worker_out(worker: WorkerSeen) -> list[Any]:
         list(worker.load),
         worker.pid,
         worker.software,
+        worker.clock_offset_s,
     ]
 
 
 def _worker_in(values: list[Any]) -> WorkerSeen:
-    hostname, online, last, interval_s, active, processed, load, pid, software = values
+    hostname, online, last, interval_s, active, processed, load, pid, software, clock_offset_s = values
     return WorkerSeen(
         hostname=hostname,
         online=online,
@@ -132,6 +144,7 @@ def _worker_in(values: list[Any]) -> WorkerSeen:
         load=tuple(load),
         pid=pid,
         software=software,
+        clock_offset_s=clock_offset_s,
     )
 
 

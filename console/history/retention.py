@@ -24,7 +24,7 @@ from console.history.model import TaskState
 from console.history.schema import WordKind, history_error
 
 DAY_S = 86_400.0
-LEAST_BYTES = 32 * 1024 * 1024
+LEAST_BYTES = 16 * 1024 * 1024
 ENOUGH = 0.95
 """The share of the size that is kept once there was too much, so that it is not always a little too much."""
 MERGED_SHARE = 0.2
@@ -42,6 +42,9 @@ class Retention:
 
     days: int = 14
     max_bytes: int = 2 * 1024**3
+
+
+STANDARD_RETENTION = Retention()
 
 
 @dataclass(slots=True)
@@ -177,7 +180,8 @@ class Trimming:
             return None
         self._giving_back = True
         began_s = self._clock()
-        self._all(f"PRAGMA incremental_vacuum({min(free - spare, self._pages.amount)})")
+        # As a script, because only that is run to its end: there is a row without columns for each page.
+        self._connection.executescript(f"PRAGMA incremental_vacuum({min(free - spare, self._pages.amount)})")
         self._pages.took(self._clock() - began_s)
         return Removed(more=True)
 

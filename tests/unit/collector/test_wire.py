@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from console.collector.wire import (
 from console.core.errors import ConsoleError
 from console.core.redaction import Secret
 from console.history.model import CollectorState, CollectorSummary, TaskState, WorkerSeen
+from console.history.retention import Retention
 
 WORKER = WorkerSeen(
     "celery@a", True, datetime(2026, 1, 2, tzinfo=UTC), 2.0, 1, None, (0.5, 0.25), 7, "py-celery 5"
@@ -66,3 +68,13 @@ def test_the_pattern_honours_database_and_prefix() -> None:
     assert event_patterns(BrokerAddress("h", 1, 2, key_prefix="a[*]")) == ("a\\[\\*\\]/2.celeryev/*",)
     sentinel = BrokerAddress("h", 1, kind=BrokerKind.SENTINEL)
     assert event_patterns(sentinel) == ("/0.celeryev/*", "/{db}.celeryev/*")
+
+
+def test_the_bounds_of_the_history_travel_and_the_usual_ones_need_not() -> None:
+    config = CollectorConfig(
+        BrokerAddress("h", 6379), Path("/h"), Path("/l"), retention=Retention(days=3, max_bytes=10**9)
+    )
+    assert decode_config(encode_config(config)) == config
+    values = json.loads(encode_config(config))
+    del values["retention"]
+    assert decode_config(json.dumps(values).encode()).retention == Retention(14, 2 * 1024**3)
