@@ -304,6 +304,7 @@ class TasksPage(Page):
         grouped = self._model.grouped
         self._grouping.setChecked(grouped)
         self._lists.setCurrentIndex(int(grouped))
+        self._make_room()
         if grouped:
             self._errors.show_groups(now.groups)
 
@@ -404,7 +405,8 @@ class TasksPage(Page):
 
     def _make_room(self) -> None:
         """In a narrow window the panel is there only while it has a task to tell of."""
-        self._detail.setVisible(self.width() >= ROOM_FOR_BOTH_PX or self._model.selected_id is not None)
+        wide = self.width() >= ROOM_FOR_BOTH_PX or self._model.selected_id is not None
+        self._detail.setVisible(wide and not self._model.grouped)
 
     def _show_story(self) -> None:
         model = self._model

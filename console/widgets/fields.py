@@ -102,6 +102,8 @@ class SearchField(TextField):
         self.returnPressed.connect(self._on_return)
         self._arrange()
         repaint_on_change(self)
+        # A new style sheet brings back the font from before the first one.
+        theme().changed.connect(self._dress)
 
     def setText(self, text: str | None) -> None:
         """Show a text without telling."""
@@ -174,10 +176,13 @@ class SearchField(TextField):
 
     def _on_text(self) -> None:
         self._clear.setVisible(bool(self.text()))
+        self._dress()
+        self._arrange()
+
+    def _dress(self) -> None:
         if self._mono:
             # The placeholder is a sentence, what is typed is a query.
             self.setFont(theme().font("mono" if self.text() else "body"))
-        self._arrange()
 
     def _on_return(self) -> None:
         self._timer.stop()
