@@ -15,6 +15,8 @@ from console.widgets.text import clock_text, duration_text
 
 SKEW_S = 0.05
 """Less is within what clocks and rounding differ by, and not worth a word."""
+ATTEMPTS_SHOWN = 8
+"""Of more the first and the last ones: the making of hundreds of rows would hold the window."""
 _RUNNING = (TaskState.SENT, TaskState.RECEIVED, TaskState.STARTED, TaskState.RETRYING)
 
 
@@ -83,9 +85,14 @@ class _Telling:
     def moments(self) -> tuple[Moment, ...]:
         self._sent()
         attempts = self._detail.attempts
+        left_out = max(0, len(attempts) - ATTEMPTS_SHOWN)
         for number, attempt in enumerate(attempts):
             following = attempts[number + 1] if number + 1 < len(attempts) else None
-            self._attempt(attempt, following)
+            if not 1 <= number <= left_out:
+                self._attempt(attempt, following)
+            elif number == 1:
+                first, last = attempt.number, attempts[left_out].number
+                self._tell(TaskState.RETRYING, None, f"attempts {first:,} to {last:,} are not shown")
         self._outcome()
         return tuple(self._told)
 

@@ -31,7 +31,7 @@ from console.widgets.theme import theme
 from console.widgets.zone import local_zone
 
 ROW_HEIGHT = 28
-WIDTHS = {STATE: 93, RUNTIME: 56, ID: 82}
+WIDTHS = {STATE: 92, RUNTIME: 58, ID: 88}
 HOW_TO_READ = "Below a task stand those that it called: a chain goes down, a group stands side by side."
 
 

@@ -169,6 +169,9 @@ async def _terminate(rows: Sequence[TaskRow], outside: WorkersAndHistory, signal
     if len(rows) == 1:
         state = states.get(rows[0].id)
         ended = state is not None and state is not TaskState.STARTED
+        if signal is KillSignal.INT and ended:
+            # The worker announces the end before its process has had the signal, whatever becomes of it.
+            return f"{on} sent SIGINT and counts it as Revoked; a process that ignores it runs on{limits}"
         if not ended or state is None:
             return f"{on} was told to terminate it; no word yet{limits}"
         return f"Terminated on {on}; it is {state.value}{limits}"

@@ -8,10 +8,11 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from console.history.model import TaskRow
-from console.tasks.operations import SIGNAL_WORDS, KillSignal, target_words
+from console.tasks.operations import SIGNAL_WORDS, KillSignal
 from console.widgets.dialog import ConsoleDialog
 from console.widgets.fields import RadioButton
 from console.widgets.label import Text
+from console.widgets.text import UNKNOWN, middle_elide_id, short_task_name
 
 WIDTH = 520
 INDENT = 26
@@ -23,7 +24,7 @@ class TerminateDialog(ConsoleDialog):
     chosen = Signal(KillSignal)
 
     def __init__(self, parent: QWidget, rows: Sequence[TaskRow]) -> None:
-        super().__init__(parent, "Terminate", subtitle=target_words(rows), width=WIDTH)
+        super().__init__(parent, "Terminate", subtitle=_whom(rows), width=WIDTH)
         self._signals: dict[KillSignal, RadioButton] = {}
         self.body.addWidget(Text("The process that runs it gets this signal:", role="label", tone="text2"))
         for signal in KillSignal:
@@ -57,3 +58,9 @@ class TerminateDialog(ConsoleDialog):
     def _on_chosen(self) -> None:
         self.chosen.emit(self.signal)
         self.accept()
+
+
+def _whom(rows: Sequence[TaskRow]) -> str:
+    if len(rows) == 1:
+        return f"{short_task_name(rows[0].name or UNKNOWN)} {middle_elide_id(rows[0].id)}"
+    return f"{len(rows):,} tasks"

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 
 from console.widgets.icons import draw_icon
 from console.widgets.overlay_bar import OverlayBar
-from console.widgets.paint import draw_text
+from console.widgets.paint import draw_text, text_width
 from console.widgets.style import ask_for_ring
 from console.widgets.theme import repaint_on_change, theme
 from console.widgets.tokens import HEADER_HEIGHT
@@ -46,7 +46,7 @@ class BranchDelegate(QStyledItemDelegate):
 
 
 class _Head(QHeaderView):
-    """28 px, sunken, in muted words; numbers are not told apart, as a tree is not sorted."""
+    """28 px, sunken, in muted words; the model says which stand at the right."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(Qt.Orientation.Horizontal, parent)
@@ -59,8 +59,12 @@ class _Head(QHeaderView):
         look = theme()
         painter.fillRect(rect, look.color("sunken"))
         painter.fillRect(rect.x(), rect.y() + rect.height() - 1, rect.width(), 1, look.color("border"))
-        title = str(self.model().headerData(logical, Qt.Orientation.Horizontal))
-        x = rect.x() + (12 if logical == 0 else 4)
+        sideways = Qt.Orientation.Horizontal
+        title = str(self.model().headerData(logical, sideways))
+        side = self.model().headerData(logical, sideways, Qt.ItemDataRole.TextAlignmentRole)
+        x: float = rect.x() + (12 if logical == 0 else 4)
+        if side == Qt.AlignmentFlag.AlignRight:
+            x = rect.right() - 5 - text_width("header", title)
         draw_text(
             painter, title, role="header", color=look.color("muted"), x=x, top=rect.y(), height=rect.height()
         )

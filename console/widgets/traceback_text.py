@@ -8,6 +8,7 @@ from itertools import groupby
 
 _LONGEST = 200_000
 _MOST_FRAMES = 1_000
+_SHOWN_AT_END = 12
 _FILE = re.compile(r'^\s{2,}File "([^"]{1,1000})", line (\d{1,9})(?:, in (.{1,300}))?\s*$')
 _MARKS = re.compile(r"^[\s^~-]+$")
 _ERROR = re.compile(r"^([A-Za-z_][\w.]{0,300})(?::\s?(.*))?$")
@@ -124,7 +125,19 @@ def group_frames(frames: Sequence[Frame]) -> list[FrameGroup]:
         groups[-1] = FrameGroup("", (*groups[-1].frames, last), folded=False)
     else:
         groups.append(FrameGroup("", (last,), folded=False))
-    return groups
+    return [part for group in groups for part in _shortened(group)]
+
+
+def _shortened(group: FrameGroup) -> list[FrameGroup]:
+    """Of a long run of own frames (a recursion) only both ends are shown; hundreds would take too long."""
+    if group.folded or len(group.frames) <= 2 * _SHOWN_AT_END:
+        return [group]
+    middle = group.frames[_SHOWN_AT_END:-_SHOWN_AT_END]
+    return [
+        FrameGroup("", group.frames[:_SHOWN_AT_END], folded=False),
+        FrameGroup(f"{len(middle)} more frames", middle, folded=True),
+        FrameGroup("", group.frames[-_SHOWN_AT_END:], folded=False),
+    ]
 
 
 def _read_block(lines: list[str], at: int, own_paths: Sequence[str]) -> tuple[int, list[Frame], list[str]]:

@@ -69,7 +69,8 @@ def fan_out(self: Task) -> str:
 
 @app.task(name="shop.wait_for")  # type: ignore[untyped-decorator]
 def wait_for(path: str) -> None:
-    """Run until the file is there."""
+    """Run until the file is there; beside it stands the number of the process."""
+    Path(f"{path}.pid").write_text(str(os.getpid()))
     deadline = time.monotonic() + 60
     while not Path(path).exists() and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from console.broker.kombu_lines import close_celery_app, make_celery_app
@@ -18,7 +19,7 @@ from console.tasks.gateway import Answer, CeleryTaskControl
 from console.tasks.operations import KillSignal, revoke_operation, terminate_operation
 from tests.contract.tasks.conftest import Shop
 
-STATES = {"REVOKED": TaskState.REVOKED, "STARTED": TaskState.STARTED, "SUCCESS": TaskState.SUCCEEDED}
+STATES = {"REVOKED": TaskState.REVOKED, "STARTED": TaskState.STARTED, "FAILURE": TaskState.FAILED}
 ENOUGH_S = 20.0
 
 
@@ -77,6 +78,53 @@ async def test_terminate(shop: Shop, real: tuple[Real, str], tmp_path: Path) -> 
             assert raised.value.cause is Cause.NOT_PERMITTED
     finally:
         (tmp_path / "end").touch()
+
+
+@pytest.mark.parametrize(
+    ("signal", "survives", "ends", "words"),
+    [
+        (KillSignal.TERM, False, "REVOKED", "Terminated on prefork@test; it is Revoked"),
+        (KillSignal.QUIT, False, "REVOKED", "Terminated on prefork@test; it is Revoked"),
+        (
+            KillSignal.INT,
+            True,
+            "SUCCESS",
+            "prefork@test sent SIGINT and counts it as Revoked; a process that",
+        ),
+        (KillSignal.USR1, True, "FAILURE", "Terminated on prefork@test; it is Failed"),
+    ],
+)
+async def test_each_signal_does_what_the_dialog_says(
+    shop: Shop, tmp_path: Path, signal: KillSignal, survives: bool, ends: str, words: str
+) -> None:
+    """Held against the process itself: the worker says Revoked whatever becomes of it."""
+    outside = Real(shop, "redis")
+    task_id, file = str(uuid.uuid4()), tmp_path / "end"
+    try:
+        shop.send(task_id, "shop.wait_for", str(file), queue="redis")
+        await outside.until_started(task_id)
+        await until(lambda: Path(f"{file}.pid").exists() and Path(f"{file}.pid").read_text() != "")
+        process = psutil.Process(int(Path(f"{file}.pid").read_text()))
+
+        said = await terminate_operation([running(task_id)], outside, signal).run()
+
+        assert said.startswith(words)
+        if survives:
+            assert process.is_running()
+        else:
+            await until(lambda: not process.is_running())
+        file.touch()
+        await until(lambda: outside.results.read([task_id])[task_id].state == ends)
+    finally:
+        file.touch()
+        close_celery_app(outside.app)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + ENOUGH_S
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.02)
 
 
 async def test_revoke_several(shop: Shop) -> None:

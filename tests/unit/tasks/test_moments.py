@@ -151,6 +151,20 @@ def test_a_task_of_which_nothing_is_known() -> None:
     assert (life(bare).spans, life(bare).whole) == ((), "")
 
 
+def test_of_many_attempts_the_first_and_the_last_are_told() -> None:
+    many = tuple(
+        Attempt(number, "w", at(number), at(number), at(number + 0.5), TaskState.RETRYING, None, None)
+        for number in range(1, 81)
+    )
+    lines = [line for one in life(replace(DETAIL, attempts=many)).moments for line in one.lines]
+
+    assert [line.partition(",")[0] for line in lines if line.startswith("attempt")] == [
+        *("attempt 1", "attempts 2 to 73 are not shown"),
+        *(f"attempt {number}" for number in range(74, 81)),
+    ]
+    assert len(life(replace(DETAIL, attempts=many)).spans) == 80
+
+
 def test_instants_of_events() -> None:
     assert instant_of("2026-01-02T03:04:05+00:00") == T0
     assert instant_of("2026-01-02T03:04:05") == T0

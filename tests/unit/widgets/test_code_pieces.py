@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.widgets.traceback_text import code_pieces
+from console.widgets.traceback_text import code_pieces, group_frames, parse_traceback
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,15 @@ def test_kinds(code: str, kinds: dict[str, str]) -> None:
 def test_nothing_is_lost_and_nothing_raises(code: str) -> None:
     line = code.replace("\n", " ")
     assert "".join(text for text, _ in code_pieces(line)) == line[:400]
+
+
+def test_a_long_run_of_own_frames_shows_its_ends() -> None:
+    calls = "".join(
+        f'  File "/srv/app.py", line {number}, in again\n    again()\n' for number in range(1, 900)
+    )
+    parsed = parse_traceback(f"Traceback (most recent call last):\n{calls}RecursionError: too deep\n")
+
+    groups = group_frames(parsed.frames)
+
+    assert [(len(one.frames), one.folded) for one in groups] == [(12, False), (875, True), (12, False)]
+    assert groups[1].title == "875 more frames"
