@@ -121,6 +121,7 @@ class DetailPanel(Panel):
     ) -> None:
         """What the worker answered; while it has not, grey bars or the reason."""
         stack = self._stack(tab)
+        reason = "" if error is None else " ".join(part for part in (error.detail, error.remedy) if part)
         self._pages.setCurrentWidget(stack)
         self._again.setEnabled(not offline and (listing is not None or not reading))
         self._show_search(tab)
@@ -128,8 +129,8 @@ class DetailPanel(Panel):
         if error is None or offline:
             self._banner.clear()
         else:
-            detail = " ".join(part for part in (error.detail, error.remedy) if part)
-            self._banner.show_message("error", error.title, detail, action="Retry")
+            # Where there is nothing else to show there is room for the whole reason below.
+            self._banner.show_message("error", error.title, "" if listing is None else reason, action="Retry")
         if self._shown is not None:
             self._show_rows(now)
             return
@@ -137,7 +138,7 @@ class DetailPanel(Panel):
         if offline:
             self._say(tab, "circle-off", "The worker is offline", "It answers no questions.")
         elif error is not None:
-            self._say(tab, "circle-question-mark", "Unknown", "The worker did not say.")
+            self._say(tab, "circle-question-mark", "Unknown", reason or "The worker did not say.")
         else:
             stack.show_loading()
 

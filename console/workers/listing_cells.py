@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 
 from console.widgets.table_model import Cell, Column, Row
 from console.widgets.text import (
@@ -147,7 +147,7 @@ def _running(started: str, now: datetime, offset_s: float | None) -> Cell:
     instant = _read(started)
     if instant is None:
         return Cell(sort=-1.0)
-    seconds = max(0.0, (now - instant - timedelta(seconds=offset_s or 0.0)).total_seconds())
+    seconds = max(0.0, (now - instant).total_seconds() - (offset_s or 0.0))
     return Cell(_whole_seconds(seconds), sort=seconds)
 
 

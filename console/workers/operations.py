@@ -41,7 +41,7 @@ class Crowd:
         """Who is not meant, as a sentence with a space before it; empty when all are."""
         if not self.skipped:
             return ""
-        reasons = dict.fromkeys(self.skipped.values())
+        reasons = dict.fromkeys(f"{reason[:1].lower()}{reason[1:]}" for reason in self.skipped.values())
         number = len(self.skipped)
         workers = next(iter(self.skipped)) if number == 1 else f"{number} workers"
         return f" Left out: {workers} ({'; '.join(reasons)})."
@@ -128,7 +128,7 @@ class WorkerOperations:
             "Restart pool",
             _run(crowd, self._crew.restart_pool, deed="have new processes"),
             question=f"Restart the pool of {crowd.subject}?",
-            consequence=f"{_each(crowd)} replaces its processes, each when its task is done and the next one comes.",
+            consequence=f"{_each(crowd)} replaces its processes one by one; what runs goes on to its end.",
             danger=Danger.DISRUPTIVE,
         )
 

@@ -7,7 +7,6 @@ celery.worker.request.Request.info.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ ROWS_LIMIT = 5000
 DEFAULT_MULTIPLIER = 4
 """celery.app.defaults: worker_prefetch_multiplier."""
 MOST_KIB = 32 * 1024 * 1024
+MOST_SECONDS = 1e11
 
 
 def with_stats(before: Inspected, value: object) -> Inspected:
@@ -245,7 +245,7 @@ def _seconds(value: object) -> float | None:
         seconds = float(value)
     except OverflowError:
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return seconds if 0 <= seconds < MOST_SECONDS else None
 
 
 def _seconds_of_text(text: str | None) -> float | None:

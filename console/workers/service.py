@@ -23,7 +23,8 @@ from console.history.model import CollectorState, CollectorSummary
 from console.workers.dismissals import Dismissals, FileDismissals
 from console.workers.effects import Crew
 from console.workers.gateway import CeleryControl, Control
-from console.workers.inspection import REGISTERED_ITEMS, ROUND_S, Inspection, Turns
+from console.workers.inspection import ROUND_S, Inspection, Turns
+from console.workers.listings import ask_for_tab
 from console.workers.model import (
     Inspected,
     Listing,
@@ -40,21 +41,8 @@ from console.workers.roster import EVENTS_LATE_S, Known, Roster
 from console.workers.task_history import SeenInHistory, SqliteWorkerHistory, WorkerHistory
 
 TICK_S = 1.0
-LISTING_TIMEOUT_S = 2.0
 HISTORY_S = 5.0
 EVENTS_HEARD_WITHIN = timedelta(minutes=10)
-
-_METHODS: dict[Tab, tuple[str, dict[str, object]]] = {
-    # safe=True: one task whose arguments JSON cannot express would otherwise silence the whole answer.
-    # Celery 5.7 heeds it for running tasks only; where it does not, `_silence` finds out.
-    Tab.ACTIVE: ("active", {"safe": True}),
-    Tab.RESERVED: ("reserved", {"safe": True}),
-    Tab.SCHEDULED: ("scheduled", {"safe": True}),
-    Tab.REVOKED: ("revoked", {}),
-    Tab.REGISTERED: ("registered", {"taskinfoitems": REGISTERED_ITEMS}),
-    Tab.SETTINGS: ("conf", {"with_defaults": False}),
-    Tab.STATISTICS: ("stats", {}),
-}
 
 
 def open_celery_control(session: Session) -> Control:
@@ -227,44 +215,13 @@ class WorkersService:
 
     async def listing(self, hostname: str, tab: Tab) -> Listing:
         """What `tab` shows of one worker, asked now. Raises `ConsoleError` when it does not answer."""
-        method, arguments = _METHODS[tab]
-        only = Request(method, arguments, destination=(hostname,), expected=frozenset({hostname}))
         self._listing_was_last = True
-        replies = await self._ask(only, timeout_s=LISTING_TIMEOUT_S, key=("listing", hostname, tab))
-        reply = replies.by_request[0].get(hostname)
-        if reply is None:
-            raise await self._silence(hostname, tab)
-        if reply.error is not None:
-            raise ConsoleError(f"{hostname} refused", detail=reply.error)
+        value = await ask_for_tab(self._ask, hostname, tab)
         if tab is Tab.STATISTICS:
-            self._learn(hostname, lambda before: with_stats(before, reply.value), told=True)
+            self._learn(hostname, lambda before: with_stats(before, value), told=True)
         elif tab is Tab.REGISTERED:
-            self._learn(hostname, lambda before: with_registered(before, reply.value))
-        return Listing(hostname, tab, listing_rows(tab, reply.value), self._clock.now())
-
-    async def _silence(self, hostname: str, tab: Tab) -> ConsoleError:
-        """Why a worker did not list what it holds: it is gone or busy, or cannot say it in JSON."""
-        method, _ = _METHODS[tab]
-        if tab in (Tab.RESERVED, Tab.SCHEDULED):
-            # Celery lists these with their arguments as they are; only `active` knows `safe`.
-            ping = Request("ping", destination=(hostname,), expected=frozenset({hostname}))
-            replies = await self._ask(ping, timeout_s=LISTING_TIMEOUT_S)
-            if hostname in replies.by_request[0]:
-                return ConsoleError(
-                    f"{hostname} cannot list these tasks",
-                    detail="It lives and answers, but one of them has arguments that JSON cannot express, "
-                    "and Celery then sends no list at all.",
-                    remedy="Its tasks are on the page Tasks.",
-                    cause=Cause.INVALID,
-                    retryable=True,
-                )
-        return ConsoleError(
-            f"{hostname} did not answer",
-            detail=f"No reply to {method} within {LISTING_TIMEOUT_S:.0f} s.",
-            remedy="A solo pool answers between tasks.",
-            cause=Cause.TIMEOUT,
-            retryable=True,
-        )
+            self._learn(hostname, lambda before: with_registered(before, value))
+        return Listing(hostname, tab, listing_rows(tab, value), self._clock.now())
 
     # Workers that are gone.
 

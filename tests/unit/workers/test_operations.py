@@ -55,7 +55,7 @@ async def test_several_at_once_with_one_broadcast_and_who_does_not_allow_it_is_l
     assert grow.target == f"{ONE}, {TWO}"
     assert grow.question == "Grow the pool of 2 workers by 2?"
     assert grow.consequence == (
-        "Each runs 2 tasks more at the same time. Left out: solo@h (A solo pool runs one task at a time)."
+        "Each runs 2 tasks more at the same time. Left out: solo@h (a solo pool runs one task at a time)."
     )
     outcome, said = await run(world, grow)
     grown = "runs 4 tasks at once (before: 2)"
