@@ -2,7 +2,8 @@
 
 Run by `make bench` (or `python -m tests.bench.collector_bench`): a script and no test, because its
 figures depend on the machine. It starts a broker and a collector, publishes events of whole task
-lives from a third process, and prints one JSON line per scenario. CPU is that of the collector's process.
+lives from a third process, and prints one JSON line per scenario. CPU and memory are those of the collector
+with its children; the settled memory is that some seconds after the last event.
 """
 
 from __future__ import annotations
@@ -15,30 +16,41 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hiredis
+import msgspec
 import psutil
 
 from console.broker.address import BrokerAddress
 from console.broker.stream import command
-from console.collector.events import envelope
+from console.collector.events import Event, envelope
+from console.collector.fold import Fold
 from console.collector.wire import CollectorConfig, LineSplitter, decode_summary, encode_config
-from console.history.model import CollectorState
+from console.history.model import CollectorState, TaskState
 from console.history.reader import HistoryReader
+from console.history.writer import HistoryWriter
 
 EVENTS_PER_TASK = 4
 PIPELINED = 2000
 QUIET_S = 15.0  # without progress for so long, what is missing was lost
+SETTLED_S = 6.0
+SUSTAINED_S = 15
+QUIET_RATE = 5000
+FILLED_AT_ONCE = 5000
 NAMES = [f"shop.tasks.{name}" for name in ("send_invoice", "charge_user", "build_report", "resize_image")]
 PUBLISHER = "--publish"
 
 
-def lives(count: int, seed: int) -> list[list[dict[str, Any]]]:
-    """The events of `count` tasks, in messages of one to three events as workers send them."""
+def lives(count: int, seed: int, apart: int = 0) -> list[list[dict[str, Any]]]:
+    """The events of `count` tasks, in messages of one to three events as workers send them.
+
+    `apart`: so many other tasks are sent before a worker receives one, as many again before it starts, and
+    before it ends; 0 is one life after the other.
+    """
     rng = random.Random(seed)
     now = time.time()
     events: list[dict[str, Any]] = []
@@ -64,19 +76,36 @@ def lives(count: int, seed: int) -> list[list[dict[str, Any]]]:
             {"type": "task-started", "timestamp": at + 0.02, **worker},
             {"type": "task-succeeded", "timestamp": at + 0.3, "result": "'done'", "runtime": 0.28, **worker},
         ]
+    if apart:
+        order = sorted(range(len(events)), key=lambda one: one // 4 + one % 4 * apart)
+        events = [events[one] for one in order]
     messages: list[list[dict[str, Any]]] = []
-    while events:
+    start = 0
+    while start < len(events):
         size = rng.choice((1, 1, 2, 3))
-        messages.append(events[:size])
-        del events[:size]
+        messages.append(events[start : start + size])
+        start += size
     return messages
 
 
-def publish(port: int, tasks: int, rate: float, seed: int) -> None:
+def fill(path: Path, tasks: int) -> None:
+    """A history that has folded the lives of `tasks` tasks."""
+    writer = HistoryWriter(path)
+    fold = Fold(writer)
+    for start in range(0, tasks, FILLED_AT_ONCE):
+        some = lives(min(FILLED_AT_ONCE, tasks - start), -1 - start)
+        events = [msgspec.convert(event, Event) for message in some for event in message]
+        fold.apply(events, received_at=time.time())
+        writer.commit(fold.batch(change=start + 1, alive=time.time()))
+        fold.stored()
+    writer.close(alive=time.time())
+
+
+def publish(port: int, tasks: int, rate: float, seed: int, apart: int) -> None:
     """Publish the lives of `tasks` tasks at `rate` events a second (0: as fast as the broker takes them)."""
     import socket
 
-    messages = lives(tasks, seed)
+    messages = lives(tasks, seed, apart)
     wire = [
         (len(part), command_bytes("PUBLISH", "/0.celeryev/task.multi", envelope(part))) for part in messages
     ]
@@ -114,12 +143,34 @@ def free_port() -> int:
         return port
 
 
-def scenario(name: str, port: int, tasks: int, rate: float, seed: int) -> dict[str, Any]:
-    """One collector with a new history takes the events of `tasks` tasks."""
+class Tree:
+    """The collector's process with its children."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = psutil.Process(pid)
+
+    def _all(self) -> list[psutil.Process]:
+        return [self._root, *self._root.children(recursive=True)]
+
+    def cpu_s(self) -> float:
+        return sum(sum(one.cpu_times()[:2]) for one in self._all())
+
+    def rss(self) -> list[int]:
+        """MiB of each process."""
+        return [one.memory_info().rss // 2**20 for one in self._all()]
+
+
+def scenario(
+    name: str, port: int, tasks: int, rate: float, seed: int, *, apart: int = 0, filled: int = 0
+) -> dict[str, Any]:
+    """One collector takes the events of `tasks` tasks into a history that holds `filled` others."""
     with tempfile.TemporaryDirectory() as folder:
         history = Path(folder) / "history.sqlite3"
+        if filled:
+            fill(history, filled)
+        words = [str(word) for word in (port, tasks, rate, seed, apart)]
         publisher = subprocess.Popen(
-            [sys.executable, "-m", __spec__.name, PUBLISHER, str(port), str(tasks), str(rate), str(seed)],
+            [sys.executable, "-m", __spec__.name, PUBLISHER, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -134,22 +185,27 @@ def scenario(name: str, port: int, tasks: int, rate: float, seed: int) -> dict[s
         collector.stdin.write(encode_config(config))
         collector.stdin.flush()
         publisher.stdout.readline()
-        splitter, process = LineSplitter(), psutil.Process(collector.pid)
-        wanted, events, started_s, cpu_before, peak = tasks * EVENTS_PER_TASK, 0, 0.0, 0.0, 0
+        splitter, tree = LineSplitter(), Tree(collector.pid)
+        wanted, events, started_s, cpu_before, peak = tasks * EVENTS_PER_TASK, 0, 0.0, 0.0, [0]
         progress_s = time.monotonic()
-        while events < wanted and time.monotonic() - progress_s < QUIET_S:
+
+        def is_over() -> bool:
+            now_s = time.monotonic()
+            return now_s - progress_s >= (SETTLED_S if events >= wanted else QUIET_S)
+
+        while not is_over():
             for line in splitter.feed(collector.stdout.readline()):
                 summary = decode_summary(line)
                 if summary.state is CollectorState.READING and not started_s:
-                    cpu_before = sum(process.cpu_times()[:2])
+                    cpu_before = tree.cpu_s()
                     started_s = time.monotonic()
                     publisher.stdin.write(b"go\n")
                     publisher.stdin.flush()
                 if summary.events > events:
-                    events, progress_s = summary.events, time.monotonic()
-                peak = max(peak, process.memory_info().rss)
+                    events, progress_s, cpu_s = summary.events, time.monotonic(), tree.cpu_s() - cpu_before
+                peak = max(peak, tree.rss(), key=sum)
         took_s = progress_s - started_s
-        cpu_s = sum(process.cpu_times()[:2]) - cpu_before
+        settled = tree.rss()
         collector.stdin.close()
         collector.wait(20)
         said = publisher.stdout.readline()
@@ -158,7 +214,8 @@ def scenario(name: str, port: int, tasks: int, rate: float, seed: int) -> dict[s
         publisher.stdin.close()
         publisher.stdout.close()
         reader = HistoryReader(history)
-        stored = sum(reader.totals().values())
+        totals = reader.totals()
+        stored, succeeded = sum(totals.values()) - filled, totals[TaskState.SUCCEEDED] - filled
         gaps = [gap.reason for gap in reader.gaps()]
         reader.close()
         return {
@@ -166,28 +223,40 @@ def scenario(name: str, port: int, tasks: int, rate: float, seed: int) -> dict[s
             "events": events,
             "lost": wanted - events,
             "tasks_stored": stored,
+            "tasks_wrong": tasks - succeeded,
             "gaps": gaps,
             "published_per_s": round(events / published_s) if (published_s := float(said or 0)) else None,
             "seconds": round(took_s, 2),
             "events_per_s": round(events / took_s),
             "cpu_us_per_event": round(cpu_s / max(events, 1) * 1e6, 1),
-            "peak_rss_mib": round(peak / 2**20),
-            "bytes_per_task": round(history.stat().st_size / max(stored, 1)),
+            "peak_rss_mib": sum(peak),
+            "peak_rss_each": peak,
+            "settled_rss_mib": sum(settled),
+            "settled_rss_each": settled,
+            "bytes_per_task": round(history.stat().st_size / max(stored + filled, 1)),
         }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run both scenarios; `arguments` are those of the command line."""
+    """Run the scenarios; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=75_000, help="tasks in the burst (4 events each)")
-    parser.add_argument("--sustained", type=int, default=5000, help="events a second of the second scenario")
+    parser.add_argument("--tasks", type=int, default=75_000, help="tasks in a burst (4 events each)")
+    parser.add_argument("--sustained", type=int, default=30_000, help="events a second that are sustained")
+    parser.add_argument("--apart", type=int, default=50_000, help="tasks between two events of one")
+    parser.add_argument("--filled", type=int, default=1_000_000, help="tasks in the large history")
+    parser.add_argument("--only", action="append", help="run only the scenario of this name")
     options = parser.parse_args(arguments)
+    sustained = options.sustained * SUSTAINED_S // EVENTS_PER_TASK
+    scenarios: dict[str, Callable[[int], dict[str, Any]]] = {
+        "burst": lambda port: scenario("burst", port, options.tasks, 0.0, 1),
+        "sustained": lambda port: scenario("sustained", port, sustained, float(options.sustained), 2),
+        "quiet": lambda port: scenario("quiet", port, QUIET_RATE * 10 // EVENTS_PER_TASK, QUIET_RATE, 3),
+        "apart": lambda port: scenario("apart", port, options.tasks, 0.0, 4, apart=options.apart),
+        "large": lambda port: scenario("large", port, options.tasks, 0.0, 5, filled=options.filled),
+    }
     with private_broker() as port:
-        for name, tasks, rate in (
-            ("burst", options.tasks, 0.0),
-            ("sustained", options.sustained * 10 // EVENTS_PER_TASK, float(options.sustained)),
-        ):
-            sys.stdout.write(json.dumps(scenario(name, port, tasks, rate, seed=tasks)) + "\n")
+        for name in options.only or scenarios:
+            sys.stdout.write(json.dumps(scenarios[name](port)) + "\n")
             sys.stdout.flush()
 
 
@@ -211,6 +280,7 @@ def private_broker() -> Iterator[int]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [PUBLISHER]:
-        publish(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))
+        given = [*sys.argv[2:], "0"]
+        publish(int(given[0]), int(given[1]), float(given[2]), int(given[3]), int(given[4]))
     else:
         main()
