@@ -28,6 +28,7 @@ class MenuActs:
     choose_scheme: Callable[[Scheme], None]
     scheme: Callable[[], Scheme]
     keyboard: Callable[[], None]
+    notifications: Callable[[], None]
     new_window: Callable[[], None]
     quit: Callable[[], None]
 
@@ -53,6 +54,7 @@ def fill_menu(menu: QMenu, acts: MenuActs) -> None:
     compact = menu.addAction("Compact density")
     compact.setCheckable(True)
     compact.toggled.connect(theme().set_compact)
+    menu.addAction("Notifications…").triggered.connect(acts.notifications)
     keyboard = menu.addAction("Keyboard")
     keyboard.setShortcut(QKeySequence("F1"))
     keyboard.triggered.connect(acts.keyboard)
@@ -89,5 +91,6 @@ def stack_commands(acts: MenuActs) -> list[Command]:
         Command("New window", acts.new_window, NEW_WINDOW),
         *themes,
         Command("Compact density", lambda: theme().set_compact(not theme().compact)),
+        Command("Notifications…", acts.notifications),
         Command("Quit", acts.quit, "Ctrl+Q"),
     ]

@@ -30,6 +30,10 @@ class Settings:
     history_days: int = STANDARD_RETENTION.days
     history_gib: float = STANDARD_RETENTION.max_bytes / GIB
 
+    notify: tuple[str, ...] | None = None
+    """Kinds of attention that are told on the desktop; None: the usual ones."""
+    notify_everywhere: bool = False
+
     @property
     def retention(self) -> Retention:
         """How much of the history is kept."""
@@ -52,6 +56,9 @@ class Settings:
                 settings.page = stored["page"]
             settings.geometry = str(stored.get("geometry", ""))
             settings.compact = stored.get("compact") is True
+            if isinstance(stored.get("notify"), list):
+                settings.notify = tuple(name for name in stored["notify"] if isinstance(name, str))
+            settings.notify_everywhere = stored.get("notify_everywhere") is True
             kept = bounds_in(stored)
             settings.history_days, settings.history_gib = kept.days, kept.max_bytes / GIB
         return settings
@@ -75,6 +82,8 @@ class Settings:
             "compact": self.compact,
             "history_days": self.history_days,
             "history_gib": self.history_gib,
+            "notify": None if self.notify is None else list(self.notify),
+            "notify_everywhere": self.notify_everywhere,
         }
         try:
             write_atomically(self.file, json.dumps(values, indent=2) + "\n")

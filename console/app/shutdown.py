@@ -19,6 +19,7 @@ STACK_S = 8.0
 async def close_all(console: Console) -> None:
     """End everything, outermost first. One that hangs does not keep the others from ending."""
     console.crash.on_bug = None
+    await _ended("notifications", console.notifications.aclose())
     await _ended("stack", console.stack.aclose(), STACK_S)
     await _ended("connections", console.connections.aclose())
     await _ended("collector", console.collector.aclose())

@@ -22,6 +22,7 @@ from console.app.crash import CrashReports
 from console.app.hearing import offers_stack, queues_seen, schedules_seen, stack_badge, workers_seen
 from console.app.imports import LATER, import_in_thread
 from console.app.menu import NEW_WINDOW, MenuActs, fill_menu, stack_commands
+from console.app.notifications_desktop import DesktopNotifications, Stored
 from console.app.settings import Scheme, Settings
 from console.app.shutdown import close_all
 from console.app.signals import ClosingSignals
@@ -182,6 +183,16 @@ class Console:
         )
         self.overview_view = OverviewViewModel(self.overview, start_stack=self.stack_view.start)
         self.resend_view = ResendViewModel(self.resend, self.runner)
+        self.notifications = DesktopNotifications(
+            self.window,
+            self.overview,
+            clock=self.clock,
+            connection=lambda: self.connections.session.info if self.connections.session else None,
+            stored=(self.settings.notify, self.settings.notify_everywhere),
+            kept=self._keep_notifications,
+            opened=self._show_attention,
+            quit_=self.window.ask_to_close,
+        )
 
     # The connection and what follows it
 
@@ -368,6 +379,7 @@ class Console:
             choose_scheme=self._choose_scheme,
             scheme=lambda: self.settings.scheme,
             keyboard=window.open_keyboard,
+            notifications=self.notifications.open_dialog,
             new_window=self.open_window,
             quit=window.ask_to_close,
         )
@@ -450,6 +462,16 @@ class Console:
             detail=f"The report is {report} in the logs folder.",
             key="bug",
         )
+
+    def _keep_notifications(self, stored: Stored) -> None:
+        self.settings.notify, self.settings.notify_everywhere = stored
+        self.settings.keep(self.window)
+
+    def _show_attention(self, key: str) -> None:
+        """Somebody pressed a notification or the icon in the tray."""
+        self.come_forward()
+        if key:
+            self.window.navigate("overview", key)
 
     def come_forward(self) -> None:
         """A second console was started on this home."""

@@ -214,8 +214,14 @@ class OverviewPage(Page):
         if number < len(slots):
             self._navigate("tasks", self._view_model.tasks_of_slot(slots[number], series, local_zone()))
 
-    def reveal(self, key: str) -> None:
-        """Show a row of Attention, for somebody who comes from a notification."""
+    def open_query(self, query: str) -> None:
+        """`query` is the key of a row of Attention: for somebody who comes from a notification."""
+        self._show()
+        self._reveal(query)
+
+    def _reveal(self, key: str) -> None:
+        if self._view_model.attention(key) is None:
+            return
         self._attention.select_keys([key])
         self._attention.scroll_to(key)
         self._attention.setFocus(Qt.FocusReason.OtherFocusReason)
