@@ -30,6 +30,7 @@ PERMANENT_BINDING = f"_kombu.binding_permanent.{REPLIES}"
 SEPARATOR = "\x06\x16"
 BEAT = "celerybeat@"
 SHORTEST_TIMEOUT_S = 3.0
+AMQP_ANSWER_S = 1.0
 MOST_REPLY_BYTES = 64 * 1024 * 1024
 # Whoever holds what; the lists may be long, so they are asked for when the ids alone were not enough.
 # Until 5.6 a worker does not know its waiting ETA tasks by id. `active` can do without arguments that no JSON
@@ -123,11 +124,13 @@ class RedisWorkers:
 
 
 class AmqpWorkers:
-    """Through celery's control, one connection per question. RabbitMQ does not tell how many listen."""
+    """Through celery's control, one connection per question. RabbitMQ does not tell how many listen, so that
+    each question takes its whole time.
+    """
 
     def __init__(self, address: BrokerAddress, *, answer_s: float) -> None:
         self._address = address
-        self._answer_s = answer_s
+        self._answer_s = min(answer_s, AMQP_ANSWER_S)
 
     def ask(self, task_ids: Sequence[str], *, everything: bool) -> WorkersSay:
         from console.broker.kombu_lines import close_celery_app, make_celery_app
