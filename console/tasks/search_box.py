@@ -52,7 +52,8 @@ class TaskSearch(QueryField):
         error = now.query_error
         if error is not None:
             # While somebody writes a word, it is not wrong yet.
-            unfinished = not self.insists and self.suggests()
+            here = error.position <= self.cursorPosition() <= error.position + error.length
+            unfinished = not self.insists and self.suggests() and here
             if now.text == self.text() and not unfinished:
                 words = f"{error.title}. {error.remedy}".strip()
                 self.set_mark(error.position, error.length, words)

@@ -129,7 +129,7 @@ class DataTable(QTableView):
         self._sizing = False
         self._patching = False
         self._told: list[str] = []
-        self._told_end_at = -1
+        self._told_end_at: str | None = None
         self._told_start = True
         self._pill: Button | None = None
         self._rows_model = TableModel(columns)
@@ -459,12 +459,12 @@ class DataTable(QTableView):
         self._hover_at(None)
         self._controls.place()
         bar = self.verticalScrollBar()
-        count = len(self._rows_model.rows)
-        if count and value >= bar.maximum() - _END_MARGIN_PX and self._told_end_at != count and value > 0:
-            self._told_end_at = count
+        last = self._rows_model.rows[-1].key if self._rows_model.rows else None
+        if last is not None and 0 < value >= bar.maximum() - _END_MARGIN_PX and self._told_end_at != last:
+            self._told_end_at = last
             self.reached_end.emit()
         if value == 0:
-            self._told_end_at = -1
+            self._told_end_at = None
         near_start = value <= _END_MARGIN_PX
         if near_start and not self._told_start:
             self.reached_start.emit()
