@@ -1,4 +1,4 @@
-"""The icon in the tray of the desktop, with the number of things that need attention, where there is a tray."""
+"""The icon in the desktop's tray, with the number of things that need attention, where there is one."""
 
 from __future__ import annotations
 
