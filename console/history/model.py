@@ -96,28 +96,6 @@ class TaskDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A task that has no end: what one needs to find out what became of it.
-
-    `at` places it in a list (received, else sent, else started); `eta` and `expires` are Celery's texts.
-    """
-
-    id: str
-    state: TaskState
-    name: str | None
-    worker: str | None
-    queue: str | None
-    at: datetime
-    sent: datetime | None
-    received: datetime | None
-    started: datetime | None
-    retries: int
-    pid: int | None
-    eta: str | None
-    expires: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Gap:
     """A time in which events may have been missed; `end` is None while it lasts, `lost` None if unknown."""
 

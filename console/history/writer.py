@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from console.history.figures import KEPT_STEPS, NO_FIGURES, FigureBatch, store_figures
-from console.history.ids import StoredId, unpack_id
-from console.history.marks import CODE_OF, STATE_CODES, instant
-from console.history.model import Gap, TaskState, Unfinished, WorkerSeen
+from console.history.ids import StoredId
+from console.history.marks import CODE_OF, STATE_CODES
+from console.history.model import Gap, TaskState, WorkerSeen
 from console.history.retention import Retention, Trimming
 from console.history.schema import (
     ROW_COLUMNS,
@@ -139,22 +139,6 @@ class HistoryWriter:
             found += self._all(f"{_LOAD}({', '.join('?' * len(some))})", some)
         return found
 
-    def unfinished(
-        self, states: Iterable[TaskState], older_than: datetime, limit: int = 1000
-    ) -> list[Unfinished]:
-        """Tasks in one of `states` whose place in a list is before `older_than`, the oldest first."""
-        found: list[tuple[Any, ...]] = []
-        for state in states:
-            found += self._all(
-                "SELECT id, state, (SELECT word FROM words WHERE id = tasks.name), "
-                "(SELECT word FROM words WHERE id = tasks.worker), "
-                "(SELECT word FROM words WHERE id = tasks.queue), at, sent, received, started, retries, pid, "
-                "eta, expires FROM tasks JOIN texts USING (rowid) "
-                "WHERE state = ? AND at < ? ORDER BY at LIMIT ?",
-                (CODE_OF[state], older_than.timestamp(), limit),
-            )
-        return [_unfinished(row) for row in sorted(found, key=lambda row: float(row[5]))[:limit]]
-
     def trimming(self, retention: Retention) -> Trimming:
         """What keeps this history within `retention`, to be called between batches."""
         return Trimming(self._connection, self.path, retention)
@@ -261,25 +245,6 @@ def _index(connection: sqlite3.Connection, batch: Batch) -> None:
     connection.executemany(add.format("call", "args, kwargs"), batch.call)
     connection.executemany(forget.format("outcome", "result, exception"), batch.forget_outcome)
     connection.executemany(add.format("outcome", "result, exception"), batch.outcome)
-
-
-def _unfinished(row: tuple[Any, ...]) -> Unfinished:
-    stored_id, state, name, worker, queue, at, sent, received, started, retries, pid, eta, expires = row
-    return Unfinished(
-        id=unpack_id(stored_id),
-        state=STATE_CODES[state],
-        name=name,
-        worker=worker,
-        queue=queue,
-        at=datetime.fromtimestamp(at, UTC),
-        sent=instant(sent),
-        received=instant(received),
-        started=instant(started),
-        retries=retries,
-        pid=pid or None,
-        eta=eta,
-        expires=expires,
-    )
 
 
 WORKER_COLUMNS = (
