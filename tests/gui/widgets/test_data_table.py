@@ -292,3 +292,60 @@ def test_the_context_menu_key(table: DataTable, qtbot: QtBot) -> None:
     table.context_requested.connect(lambda key, _place: asked.append(key))
     QApplication.sendEvent(table, QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, place))
     assert asked == ["a"]
+
+
+def test_columns_can_be_exchanged_and_rows_selection_and_widths_stay(table: DataTable) -> None:
+    table.set_rows(rows(*"abcdef"))
+    table.set_sort("runs", descending=True)
+    table.select_keys(["b", "d"])
+    table.set_widths({"id": 140, "gone": 50})
+    told: list[list[str]] = []
+    table.selection_changed.connect(told.append)
+    table.set_columns([COLUMNS[4], COLUMNS[2], COLUMNS[3]])
+    assert [column.title for column in table.columns] == ["Runs", "Task", "ID"]
+    assert keys(table) == list("abcdef")
+    assert table.selected_keys() == ["b", "d"]
+    assert told == []
+    head = table.horizontalHeader()
+    assert head.sectionSize(2) == 140
+    assert head.sorted_column == 0  # type: ignore[attr-defined]
+    table.set_columns(COLUMNS[2:4])
+    assert head.sorted_column == -1  # type: ignore[attr-defined]
+    table.set_columns(COLUMNS)
+    assert head.sorted_column == 4  # type: ignore[attr-defined]
+    assert table.widths() == {"id": 140, "gone": 50}
+
+
+def test_a_column_head_has_a_menu(table: DataTable) -> None:
+    asked: list[str] = []
+    table.header_menu_requested.connect(lambda key, _place: asked.append(key))
+    head = table.horizontalHeader()
+    head.customContextMenuRequested.emit(QPoint(head.sectionPosition(3) + 5, 5))
+    assert asked == ["id"]
+
+
+def test_both_ends_of_the_rows_are_told_once_each(table: DataTable) -> None:
+    told: list[str] = []
+    table.reached_end.connect(lambda: told.append("end"))
+    table.reached_start.connect(lambda: told.append("start"))
+    table.set_rows([row(f"k{n:03}") for n in range(100)])
+    bar = table.verticalScrollBar()
+    bar.setValue(bar.maximum())
+    bar.setValue(bar.maximum() - 1)
+    bar.setValue(0)
+    bar.setValue(5)
+    assert told == ["end", "start"]
+    table.set_rows([row(f"k{n:03}") for n in range(50, 150)])
+    bar.setValue(bar.maximum())
+    assert told == ["end", "start", "end"]
+
+
+def test_some_thousand_selected_rows_cost_little(table: DataTable) -> None:
+    many = [row(f"k{n:05}") for n in range(3000)]
+    table.set_rows(many)
+    table.selectAll()
+    assert len(table.selected_keys()) == 3000
+    shifted = [row(f"k{n:05}") for n in range(200, 3200)]
+    (took_s,) = own_times_s(partial(table.set_rows, shifted))
+    assert len(table.selected_keys()) == 2800
+    assert took_s < 0.1
