@@ -1,11 +1,18 @@
-"""`make bench [ARGS="first-paint stack collector flower pages"]`: figures, and the limits they keep."""
+"""`make bench [ARGS="first-paint stack collector flower pages live-page"]`: figures, and the limits they keep."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
-from tests.bench import collector_bench, collector_pages_bench, first_paint, flower_bench, stack
+from tests.bench import (
+    collector_bench,
+    collector_pages_bench,
+    first_paint,
+    flower_bench,
+    live_page_bench,
+    stack,
+)
 
 BENCHES: dict[str, Callable[[], object]] = {
     "first-paint": first_paint.main,
@@ -13,6 +20,7 @@ BENCHES: dict[str, Callable[[], object]] = {
     "collector": lambda: collector_bench.main([]),
     "flower": lambda: flower_bench.main([]),
     "pages": lambda: collector_pages_bench.main([]),
+    "live-page": lambda: live_page_bench.main([]),
 }
 
 
