@@ -65,6 +65,7 @@ from console.stack.orders import python_path
 from console.stack.page import LocalStackPage
 from console.stack.service import StackService
 from console.stack.view_model import StackViewModel, StopChoice
+from console.tasks.exporting import TaskExporter
 from console.tasks.page import TasksPage
 from console.tasks.service import TasksService
 from console.tasks.view_model import TasksViewModel
@@ -177,7 +178,8 @@ class Console:
         self.workers_view = WorkersViewModel(self.workers, runner=self.runner, clock=self.clock)
         self.queues_view = QueuesViewModel(self.queues, clock=self.clock)
         saved_views = ViewsStore(self.home.root / "task-views.json", clock=self.clock, notices=self.notices)
-        self.tasks_view = TasksViewModel(self.task_list, self.runner, views=saved_views)
+        exporter = TaskExporter(clock=self.clock, environment=self._child_environment())
+        self.tasks_view = TasksViewModel(self.task_list, self.runner, views=saved_views, exporter=exporter)
         self.schedules_view = SchedulesViewModel(
             self.schedules, runner=self.runner, notices=self.notices, clock=self.clock
         )
