@@ -300,34 +300,38 @@ class TaskSearch(HistoryFile):
                     sets.append(rowids)
         return set.intersection(*sets) if sets else None
 
-    def _bounded(self, tree: Tree) -> set[int] | None:
-        """The rows that at most fit `tree`; None when there may be more than `SET_AT_MOST`."""
+    def _bounded(self, tree: Tree, at_most: int | None = None) -> set[int] | None:
+        """The rows that at most fit `tree`; None when there may be more than `at_most`."""
+        at_most = SET_AT_MOST if at_most is None else at_most
         match tree:
             case Column(_, _, _, leads, _):
-                return self._led(tree.column, leads)
+                return self._led(tree.column, leads, at_most)
             case InText(table, match, _):
-                return None if match is None else self._matching(table, match, SET_AT_MOST)
+                return None if match is None else self._matching(table, match, at_most)
             case Either(parts):
                 union: set[int] = set()
                 for part in parts:
-                    rowids = self._bounded(part)
+                    rowids = self._bounded(part, at_most)
                     if rowids is None:
                         return None
                     union |= rowids
-                return union if len(union) <= SET_AT_MOST else None
+                return union if len(union) <= at_most else None
             case Both(parts):
-                return next((found for found in map(self._bounded, parts) if found is not None), None)
+                found = (self._bounded(part, at_most) for part in parts)
+                return next((rowids for rowids in found if rowids is not None), None)
             case _:
                 return None
 
-    def _led(self, column: str, leads: tuple[tuple[str, tuple[Any, ...]], ...]) -> set[int] | None:
+    def _led(
+        self, column: str, leads: tuple[tuple[str, tuple[Any, ...]], ...], at_most: int
+    ) -> set[int] | None:
         union: set[int] = set()
         for sql, values in leads:
-            some = f"SELECT rowid FROM tasks INDEXED BY tasks_{column} WHERE {sql} LIMIT {SET_AT_MOST + 1}"  # noqa: S608
-            if self._all(f"SELECT count(*) FROM ({some})", values)[0][0] > SET_AT_MOST:  # noqa: S608
+            some = f"SELECT rowid FROM tasks INDEXED BY tasks_{column} WHERE {sql} LIMIT {at_most + 1}"  # noqa: S608
+            if self._all(f"SELECT count(*) FROM ({some})", values)[0][0] > at_most:  # noqa: S608
                 return None
             union.update(row[0] for row in self._all(some, values))
-        return union if len(union) <= SET_AT_MOST else None
+        return union if len(union) <= at_most else None
 
     def _matching(self, table: str, match: str, at_most: int) -> set[int] | None:
         rows = self._all(
@@ -348,17 +352,9 @@ class TaskSearch(HistoryFile):
         return {row[0] for row in rows} if len(rows) <= SET_AT_MOST else None
 
     def _large_set(self, where: Where) -> set[int] | None:
-        """The rows of the rarest text, where texts are frequent and yet hardly any row fits."""
-        found: set[int] | None = None
-        for part in where.texts:
-            for one in part.parts if isinstance(part, Either) else (part,):
-                if not isinstance(one, InText) or one.match is None:
-                    break
-                rowids = self._matching(one.table, one.match, LARGE_SET)
-                if rowids is None:
-                    break
-                found = rowids
-        return found
+        """The rows of a text that is frequent, where the walk has found that hardly any row fits."""
+        found = (self._bounded(part, LARGE_SET) for part in where.texts)
+        return next((rowids for rowids in found if rowids is not None), None)
 
     # How many.
 
@@ -366,7 +362,7 @@ class TaskSearch(HistoryFile):
         """Tasks by state code that fit, the states of the chips left out; whether these are all."""
         where = self._where(query, states=False)
         if isinstance(where.tree, Fixed):
-            return {}, True
+            return dict(self._all("SELECT state, n FROM counts") if where.tree.holds else ()), True
         rowids = self._bounded_set(where, None)
         if rowids is not None:
             return self._count_set(where, rowids)

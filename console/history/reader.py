@@ -96,7 +96,8 @@ class HistoryReader(ErrorGroups, FigureReading):
         """The ids of at most `limit` tasks of `query`, the newest first."""
         newest = query.sorted_by(Sort.RECEIVED, descending=True)
         rows = self._all(
-            "SELECT id FROM json_each(?) JOIN tasks ON tasks.rowid = json_each.value ORDER BY json_each.key",
+            "SELECT tasks.id FROM json_each(?) JOIN tasks ON tasks.rowid = json_each.value "
+            "ORDER BY json_each.key",
             [json.dumps(self._search(newest, None, limit))],
         )
         return [unpack_id(row[0]) for row in rows]
