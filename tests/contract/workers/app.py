@@ -16,7 +16,7 @@ app.conf.update(
     beat_enable_remote_control=True,
     task_ignore_result=True,
     worker_pool_restarts=os.environ.get("TEST_POOL_RESTARTS") == "1",
-    accept_content=["json", "pickle"],
+    accept_content=["json", *os.environ.get("TEST_ACCEPT_TOO", "").split()],
 )
 
 

@@ -39,6 +39,8 @@ def pools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
         pytest.MonkeyPatch.context() as env,
     ):
         env.setenv("TEST_POOL_RESTARTS", "1")
+        env.setenv("TEST_ACCEPT_TOO", "pickle")
+        env.setenv("C_FORCE_ROOT", "1")  # or celery accepts no pickle as root
         for name, *options in (
             (PREFORK, "--pool", "prefork", "-c", "2", "-Q", "mail"),
             (SCALED, "--pool", "prefork", "--autoscale", "2,1", "-Q", "mail"),
