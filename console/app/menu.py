@@ -29,6 +29,7 @@ class MenuActs:
     scheme: Callable[[], Scheme]
     keyboard: Callable[[], None]
     notifications: Callable[[], None]
+    history: Callable[[], None]
     new_window: Callable[[], None]
     quit: Callable[[], None]
 
@@ -55,6 +56,7 @@ def fill_menu(menu: QMenu, acts: MenuActs) -> None:
     compact.setCheckable(True)
     compact.toggled.connect(theme().set_compact)
     menu.addAction("Notifications…").triggered.connect(acts.notifications)
+    menu.addAction("History…").triggered.connect(acts.history)
     keyboard = menu.addAction("Keyboard")
     keyboard.setShortcut(QKeySequence("F1"))
     keyboard.triggered.connect(acts.keyboard)
@@ -92,5 +94,6 @@ def stack_commands(acts: MenuActs) -> list[Command]:
         *themes,
         Command("Compact density", lambda: theme().set_compact(not theme().compact)),
         Command("Notifications…", acts.notifications),
+        Command("History…", acts.history),
         Command("Quit", acts.quit, "Ctrl+Q"),
     ]

@@ -27,17 +27,11 @@ class Settings:
     page: str = "stack"
     geometry: str = ""
     compact: bool = False
-    history_days: int = STANDARD_RETENTION.days
-    history_gib: float = STANDARD_RETENTION.max_bytes / GIB
+    retention: Retention = STANDARD_RETENTION
 
     notify: tuple[str, ...] | None = None
     """Kinds of attention that are told on the desktop; None: the usual ones."""
     notify_everywhere: bool = False
-
-    @property
-    def retention(self) -> Retention:
-        """How much of the history is kept."""
-        return bounds_in({"history_days": self.history_days, "history_gib": self.history_gib})
 
     @classmethod
     def read(cls, file: Path) -> Settings:
@@ -59,8 +53,7 @@ class Settings:
             if isinstance(stored.get("notify"), list):
                 settings.notify = tuple(name for name in stored["notify"] if isinstance(name, str))
             settings.notify_everywhere = stored.get("notify_everywhere") is True
-            kept = bounds_in(stored)
-            settings.history_days, settings.history_gib = kept.days, kept.max_bytes / GIB
+            settings.retention = bounds_in(stored)
         return settings
 
     def restore(self, window: MainWindow) -> None:
@@ -80,8 +73,8 @@ class Settings:
             "page": self.page,
             "geometry": self.geometry,
             "compact": self.compact,
-            "history_days": self.history_days,
-            "history_gib": self.history_gib,
+            "history_days": self.retention.days,
+            "history_gib": self.retention.max_bytes / GIB,
             "notify": None if self.notify is None else list(self.notify),
             "notify_everywhere": self.notify_everywhere,
         }

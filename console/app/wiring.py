@@ -20,6 +20,7 @@ from console.activity.view_model import ActivityViewModel
 from console.app.checker import make_checker
 from console.app.crash import CrashReports
 from console.app.hearing import offers_stack, queues_seen, schedules_seen, stack_badge, workers_seen
+from console.app.history_dialog import HistoryDialog, histories_size
 from console.app.imports import LATER, import_in_thread
 from console.app.menu import NEW_WINDOW, MenuActs, fill_menu, stack_commands
 from console.app.notifications_desktop import DesktopNotifications, Stored
@@ -382,6 +383,7 @@ class Console:
             scheme=lambda: self.settings.scheme,
             keyboard=window.open_keyboard,
             notifications=self.notifications.open_dialog,
+            history=self._choose_history,
             new_window=self.open_window,
             quit=window.ask_to_close,
         )
@@ -468,6 +470,21 @@ class Console:
     def _keep_notifications(self, stored: Stored) -> None:
         self.settings.notify, self.settings.notify_everywhere = stored
         self.settings.keep(self.window)
+
+    def _choose_history(self) -> None:
+        """How much of the history is kept: also for what runs now."""
+        before, used = self.settings.retention, histories_size(self.home.history)
+        dialog = HistoryDialog(self.window, before, used_bytes=used)
+
+        def chosen() -> None:
+            bounds = dialog.chosen
+            if bounds is not None and bounds != before:
+                self.settings.retention = bounds
+                self.settings.keep(self.window)
+                self.collector.keep(bounds)
+
+        dialog.accepted.connect(chosen)
+        dialog.open()
 
     def _show_attention(self, key: str) -> None:
         """Somebody pressed a notification or the icon in the tray."""

@@ -15,7 +15,13 @@ from pathlib import Path
 
 from console.broker.address import BrokerAddress
 from console.broker.database import DatabaseAddress
-from console.collector.wire import CollectorConfig, LineSplitter, decode_summary, encode_config
+from console.collector.wire import (
+    CollectorConfig,
+    LineSplitter,
+    decode_summary,
+    encode_config,
+    encode_retention,
+)
 from console.core.clock import Clock
 from console.core.happening import Happening
 from console.core.spawn import Tasks
@@ -60,6 +66,7 @@ class CollectorClient:
         self._tasks = Tasks("collector")
         self._process: asyncio.subprocess.Process | None = None
         self._closing = False
+        self._config: CollectorConfig | None = None
 
     def start(
         self,
@@ -77,14 +84,23 @@ class CollectorClient:
         """
         self._closing = False
         self.summary = NOTHING_YET  # of another connection, perhaps
-        config = CollectorConfig(address, history_file, log_file, results, retention)
-        self._tasks.start(self._keep_running(config), name="keep running")
+        self._config = CollectorConfig(address, history_file, log_file, results, retention)
+        self._tasks.start(self._keep_running(), name="keep running")
+
+    def keep(self, retention: Retention) -> None:
+        """Keep so much of the history from now on, also in the child that runs."""
+        if self._config is not None:
+            self._config = replace(self._config, retention=retention)
+            self._tell(encode_retention(retention))
 
     def check(self) -> None:
         """Have the child ask the broker now: the window's own line to it has died, and its may have too."""
+        self._tell(b"\n")
+
+    def _tell(self, line: bytes) -> None:
         stdin = None if self._process is None else self._process.stdin
         if stdin is not None and not stdin.is_closing():
-            stdin.write(b"\n")
+            stdin.write(line)
 
     async def aclose(self) -> None:
         """Have the child store what it holds and end; kill it when it does not within 5 s."""
@@ -101,12 +117,12 @@ class CollectorClient:
                 await process.wait()
         await self._tasks.aclose()
 
-    async def _keep_running(self, config: CollectorConfig) -> None:
+    async def _keep_running(self) -> None:
         pause_s = FIRST_PAUSE_S
         while True:
             began_s = self._clock.monotonic_s()
             try:
-                how = await self._run_once(config)
+                how = await self._run_once()
             except OSError as error:
                 how = f"could not be started ({error.strerror or error})"
             if self._ended():
@@ -129,7 +145,7 @@ class CollectorClient:
     def _ended(self) -> bool:
         return self._closing
 
-    async def _run_once(self, config: CollectorConfig) -> str:
+    async def _run_once(self) -> str:
         """One life of the child; returns how it ended, in words."""
         process = await asyncio.create_subprocess_exec(
             self._python,
@@ -143,9 +159,9 @@ class CollectorClient:
         )
         self._process, self.pid = process, process.pid
         try:
-            if process.stdin is None or process.stdout is None:
+            if process.stdin is None or process.stdout is None or self._config is None:
                 raise RuntimeError("the child has no pipes")
-            process.stdin.write(encode_config(config))
+            process.stdin.write(encode_config(self._config))
             await process.stdin.drain()
             silent = await self._read(process.stdout)
             if silent:

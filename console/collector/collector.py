@@ -113,6 +113,10 @@ class Collector:
         self._upkeep: Upkeep | None = None
         self._verdicts: deque[tuple[str, Mark]] = deque()
 
+    def keep(self, retention: Retention) -> None:
+        """Other bounds of the history from now on. May be called from any thread."""
+        self._retention = retention
+
     def check(self) -> None:
         """See at once whether the line still lives. May be called from any thread."""
         self._line.check()
@@ -204,6 +208,8 @@ class Collector:
             began_s = time.monotonic()
             self._work(self._line.take(BYTES_PER_BATCH))
             if upkeep is not None:
+                if upkeep.retention is not self._retention:
+                    upkeep.keep(self._retention)
                 upkeep.work(self._events)
             self._report()
             # Gathering makes batches of what trickles in; under load the batch itself took longer.

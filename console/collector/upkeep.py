@@ -36,6 +36,7 @@ class Upkeep:
     ) -> None:
         self._store = store
         self._fold = fold
+        self.retention = retention
         self._trimming = store.trimming(retention)
         self._now = now
         self._clock = clock
@@ -43,6 +44,12 @@ class Upkeep:
         self._events = self._released_at = 0
         self._moved_s = clock()
         self.busy = False
+
+    def keep(self, retention: Retention) -> None:
+        """Other bounds from now on."""
+        self.retention = retention
+        self._trimming = self._store.trimming(retention)
+        self._next_s = self._clock()
 
     def work(self, events: int) -> None:
         """Do what is due for about `WORK_S` at most; `events` are those folded so far."""

@@ -46,7 +46,7 @@ def encode_config(config: CollectorConfig) -> bytes:
             "history_file": str(config.history_file),
             "log_file": str(config.log_file),
             "results": results_to_wire(config.results),
-            "retention": {"days": config.retention.days, "max_bytes": config.retention.max_bytes},
+            "retention": _retention_out(config.retention),
         }
     )
 
@@ -69,6 +69,24 @@ def decode_config(line: bytes) -> CollectorConfig:
             detail="One JSON line with broker, history_file, log_file and results is expected.",
             cause=Cause.INVALID,
         ) from error
+
+
+def encode_retention(retention: Retention) -> bytes:
+    """Other bounds for a collector that runs: one line on its standard input."""
+    return _line(_retention_out(retention))
+
+
+def decode_retention(line: bytes) -> Retention | None:
+    """The bounds in `line`; None when it is another line."""
+    try:
+        values = json.loads(line)
+        return _retention_in(values) if isinstance(values, dict) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _retention_out(retention: Retention) -> dict[str, int]:
+    return {"days": retention.days, "max_bytes": retention.max_bytes}
 
 
 def _retention_in(values: dict[str, Any] | None) -> Retention:

@@ -23,6 +23,7 @@ from console.core.redaction import Secret
 from console.history.model import CollectorState, TaskState
 from console.history.query import parse_query
 from console.history.reader import HistoryReader
+from console.history.retention import Retention
 from console.history.writer import Batch, HistoryWriter
 from tests.integration.collector.conftest import Rig, life, publish
 from tests.read_only import make_read_only
@@ -280,3 +281,18 @@ def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+async def test_other_bounds_reach_the_collector_that_runs(broker: ValkeyServer, rig: Rig) -> None:
+    rig.start(broker.address)
+    await rig.reading()
+    publish(broker, life("fresh"))
+    old = life("old")
+    for event in old:
+        event["timestamp"] -= 3 * 86_400.0
+    publish(broker, old)
+    await rig.until(lambda one: sum(one.counts.values()) == 2)
+    rig.client.keep(Retention(days=2, max_bytes=2 * 1024**3))
+    await rig.until(lambda one: sum(one.counts.values()) == 1)
+    assert rig.reader.detail("old") is None
+    assert rig.reader.detail("fresh") is not None
