@@ -37,6 +37,8 @@ from console.overview.model import (
 HIDDEN_S = 30.0
 FIRST_HEARTBEAT_S = 10.0
 JUDGED_EVERY_S = 1.0
+FIGURES_FOLLOW_S = 25.0
+"""Figures by name and by queue are stored up to this long after the tasks they count (`ALL_EVERY_S`)."""
 WAITING_EVERY_S = 5.0
 WAITING_KEPT = 60
 
@@ -84,6 +86,7 @@ class OverviewService:
         self._left: frozenset[str] = frozenset()
         self._attached_s = 0.0
         self._change: int | None = None
+        self._changed_s = float("-inf")
         self._read_change: tuple[int | None, int] | None = None
         self._waiting: deque[float] = deque(maxlen=WAITING_KEPT)
         self._waiting_noted_s = float("-inf")
@@ -147,7 +150,8 @@ class OverviewService:
     def on_summary(self, summary: CollectorSummary) -> None:
         """The collector has stored something."""
         stream = StreamSeen(summary.state, summary.error, summary.malformed)
-        self._change = summary.change
+        if summary.change != self._change:
+            self._change, self._changed_s = summary.change, self._clock.monotonic_s()
         self._left = frozenset(worker.hostname for worker in summary.workers if not worker.online)
         if stream != self._stream:
             self._stream = stream
@@ -209,9 +213,10 @@ class OverviewService:
                 pass
 
     def _worth_reading(self) -> bool:
-        """Whether the history has changed or a new minute has begun since the last reading."""
+        """Whether the history has changed lately, or a new minute has begun since the last reading."""
         key = (self._change, int(self._clock.now().timestamp() // 60))
-        if self._change is not None and key == self._read_change:
+        settled = self._clock.monotonic_s() - self._changed_s > FIGURES_FOLLOW_S
+        if self._change is not None and settled and key == self._read_change:
             return False
         self._read_change = key
         return True
