@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
+from functools import lru_cache
 
 from console.history.model import TaskDetail, TaskRow
 from console.tasks.columns import COLUMN
@@ -52,12 +53,13 @@ class Wording:
     """What the words of a row depend on besides the row.
 
     `ambiguous` are task names that are not told apart without their module; `local_workers`: every worker's
-    name begins with celery@.
+    name begins with celery@; `today` is the day that instants need not name.
     """
 
     ambiguous: frozenset[str]
     local_workers: bool
     zone: tzinfo
+    today: date
 
 
 def table_columns(keys: Iterable[str]) -> list[Column]:
@@ -91,10 +93,17 @@ def _instant(attribute: str) -> Build:
         at: datetime | None = getattr(row, attribute)
         if at is None:
             return UNKNOWN_CELL
-        zone = wording.zone
-        return Cell(clock_text(at, zone), tooltip=exact_instant(at, zone), copy=at.isoformat())
+        clock, exact = _second_words(at.replace(microsecond=0), wording.zone, wording.today)
+        exact = exact.replace(".000", f".{at.microsecond // 1000:03d}", 1)
+        return Cell(clock, tooltip=exact, copy=at.isoformat())
 
     return build
+
+
+@lru_cache(maxsize=4096)
+def _second_words(at: datetime, zone: tzinfo, _today: date) -> tuple[str, str]:
+    """A whole second as the cell and its tooltip say it. In a busy list many rows share one."""
+    return clock_text(at, zone), exact_instant(at, zone)
 
 
 def _words(attribute: str) -> Build:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime
 from functools import partial
 
 from PySide6.QtCore import QPoint, Qt
@@ -91,7 +92,7 @@ class TasksPage(Page):
         )
         self._detail = DetailPanel()
         self._shown: dict[str, tuple[TaskRow, TaskDetail | None, Row]] = {}
-        self._wording = Wording(frozenset(), local_workers=True, zone=local_zone())
+        self._wording = Wording(frozenset(), local_workers=True, zone=local_zone(), today=date.min)
         self._filled_from: tuple[object, ...] | None = None
         self._pending_selection: str | None = None
         self._dialog: SendDialog | None = None
@@ -347,7 +348,9 @@ class TasksPage(Page):
         """See how short names can be; when that changes, all rows are written anew."""
         ambiguous = ambiguous_task_names({row.name for row in rows if row.name})
         local = all(row.worker is None or row.worker.startswith("celery@") for row in rows)
-        wording = Wording(frozenset(ambiguous), local_workers=local, zone=local_zone())
+        zone = local_zone()
+        today = datetime.now(zone).date()
+        wording = Wording(frozenset(ambiguous), local_workers=local, zone=zone, today=today)
         if wording != self._wording:
             self._wording = wording
             self._shown = {}

@@ -1,5 +1,6 @@
 """Small strokes shared by the widgets that paint themselves: crisp boxes, text on a baseline, elision."""
 
+from functools import lru_cache
 from typing import Final
 
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -47,8 +48,11 @@ def baseline(metrics: QFontMetricsF, top: float, height: float) -> float:
     return round(top + (height - metrics.ascent() - metrics.descent()) / 2 + metrics.ascent())
 
 
+@lru_cache(maxsize=16_384)
 def text_width(role: str, text: str) -> float:
-    """The width in pixels of a text in the font of a role."""
+    """The width in pixels of a text in the font of a role. Remembered: tables ask for the same again and
+    again, and the font of a role stays the same.
+    """
     return theme().metrics(role).horizontalAdvance(text)
 
 
@@ -60,7 +64,7 @@ def draw_text(
     painter.setFont(theme().font(role))
     painter.setPen(color)
     painter.drawText(QPointF(x, baseline(metrics, top, height)), text)
-    return metrics.horizontalAdvance(text)
+    return text_width(role, text)
 
 
 def over_red(alpha: int) -> QColor:
