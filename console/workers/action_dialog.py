@@ -14,6 +14,7 @@ from console.core.connection import ConnectionInfo, Environment
 from console.widgets.dialog import ConsoleDialog
 from console.widgets.fields import Field, TextField
 from console.widgets.label import Text
+from console.widgets.text import middle_elide
 from console.workers.actions import (
     Action,
     Errors,
@@ -27,6 +28,7 @@ from console.workers.model import TaskInfo
 from console.workers.view_model import WorkersViewModel
 
 WIDTH = 480
+LONGEST_NAME = 34
 VERBS = {
     Action.AUTOSCALE: "Set autoscale",
     Action.ADD_QUEUE: "Add queue",
@@ -123,7 +125,7 @@ def action_dialog(parent: QWidget, action: Action, model: WorkersViewModel) -> A
     dialog = ActionDialog(
         parent,
         action,
-        whom=rows[0].hostname if len(rows) == 1 else f"{len(rows)} workers",
+        whom=middle_elide(rows[0].hostname, LONGEST_NAME) if len(rows) == 1 else f"{len(rows)} workers",
         connection=model.connection,
         fields=fields,
         words=words,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 
 from console.widgets.text import UNKNOWN, ago_text, bytes_text, duration_text, exact_instant, number_text
+from console.workers.listing_cells import whole_seconds
 from console.workers.model import WorkerRow, WorkerState
 
 DRIFT_S = 2.0
@@ -75,7 +76,7 @@ def _prefetch(row: WorkerRow) -> str:
 def _uptime(row: WorkerRow, now: datetime) -> str:
     if row.said.uptime_s is None or row.said_at is None or row.state is WorkerState.OFFLINE:
         return UNKNOWN
-    return duration_text(float(round(row.said.uptime_s + (now - row.said_at).total_seconds())))
+    return whole_seconds(row.said.uptime_s + (now - row.said_at).total_seconds())
 
 
 def _heartbeat(row: WorkerRow, now: datetime) -> str:

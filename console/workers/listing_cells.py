@@ -49,8 +49,8 @@ TAB_COLUMNS: dict[Tab, tuple[Column, ...]] = {
         Column("value", "Value", stretch=3, kind="mono"),
     ),
     Tab.STATISTICS: (
-        Column("name", "Name", stretch=2, kind="mono"),
-        Column("value", "Value", stretch=3, kind="mono"),
+        Column("name", "Name", stretch=3, kind="mono"),
+        Column("value", "Value", stretch=2, kind="mono"),
     ),
 }
 _SAID: dict[Tab, tuple[str, ...]] = {
@@ -148,7 +148,7 @@ def _running(started: str, now: datetime, offset_s: float | None) -> Cell:
     if instant is None:
         return Cell(sort=-1.0)
     seconds = max(0.0, (now - instant).total_seconds() - (offset_s or 0.0))
-    return Cell(_whole_seconds(seconds), sort=seconds)
+    return Cell(whole_seconds(seconds), sort=seconds)
 
 
 def _due(eta: str, now: datetime) -> Cell:
@@ -157,11 +157,11 @@ def _due(eta: str, now: datetime) -> Cell:
         return Cell(sort=float("inf"))
     seconds = (instant - now).total_seconds()
     if seconds >= 0:
-        return Cell(f"in {_whole_seconds(seconds)}", sort=seconds)
-    return Cell(f"{_whole_seconds(-seconds)} ago", sort=seconds, tone="warning")
+        return Cell(f"in {whole_seconds(seconds)}", sort=seconds)
+    return Cell(f"{whole_seconds(-seconds)} ago", sort=seconds, tone="warning")
 
 
-def _whole_seconds(seconds: float) -> str:
+def whole_seconds(seconds: float) -> str:
     """A ticking time: whole seconds from the first on, so that it does not flicker."""
     return f"{int(seconds)} s" if seconds < 60 else duration_text(float(int(seconds)))
 
