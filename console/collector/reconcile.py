@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from console.broker.address import BrokerAddress
 from console.broker.database import DatabaseAddress
 from console.collector.reconcile_evidence import Evidence, Hold, MessagesFound, Suspect, WorkersSay
-from console.collector.reconcile_judge import Judgement, judge
+from console.collector.reconcile_judge import Judgement, is_half_done, judge
 from console.collector.reconcile_suspects import Record, Suspects, Timings
 from console.core.errors import ConsoleError
 from console.history.marks import Mark
@@ -55,15 +55,16 @@ class Reconciler:
         give: Give,
         timings: Timings | None = None,
         now: Callable[[], float] = time.time,
+        lines: Lines | None = None,
     ) -> None:
         self._timings = timings or Timings()
         self._suspects = Suspects(history_file, self._timings)
         self._address = address
         self._results = results
-        self._lines: _Lines | None = None
+        self._lines = lines
         self._give = give
         self._now = now
-        self._look_at_s = 0.0
+        self._look_at = 0.0
         self._transports: tuple[Mapping[str, object], ...] = ()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconcile", daemon=True)
@@ -134,15 +135,14 @@ class Reconciler:
         needed = any(
             one.told in (TaskState.SENT, TaskState.RETRYING) or records[one.id].unheld for one in suspects
         )
-        began_s = time.monotonic()
-        if not needed or began_s < self._look_at_s:
+        began = self._now()
+        if not needed or began < self._look_at:
             return None
         try:
             found = messages.look(suspects, self._suspects.queues(), self._transports)
         except ConsoleError as error:
             found = MessagesFound(problem=str(error))
-        took_s = time.monotonic() - began_s
-        self._look_at_s = began_s + took_s * self._timings.look_share
+        self._look_at = began + (self._now() - began) * self._timings.look_share
         return found
 
     def _ask(self, workers: Workers, suspects: Sequence[Suspect], now: float) -> WorkersSay:
@@ -170,30 +170,29 @@ class Reconciler:
         timings = self._timings
         held = suspect.id in evidence.workers.held
         placed = evidence.messages is not None and suspect.id in evidence.messages.places
-        confirming = judgement.missing and not record.missing
-        unlooked = (
-            not held
-            and not placed
-            and not judgement.mark
-            and (evidence.messages is None or not evidence.workers.asked_all)
-            and not evidence.workers.problem
-        )
-        record.missing = judgement.missing
         record.unheld = not held
-        if confirming or unlooked:
+        if not held and not placed and judgement.mark is None and is_half_done(evidence):
             record.due = evidence.now + timings.round_s
             return
-        record.pause_s = min(max(record.pause_s * 2, timings.quiet_s), timings.longest_s)
+        confirming = judgement.missing and not record.missing
+        record.missing = judgement.missing
+        if confirming:
+            record.due = evidence.now + timings.round_s
+            return
+        longest_s = timings.eta_quiet_s if suspect.eta > evidence.now else timings.longest_s
+        record.pause_s = min(max(record.pause_s * 2, timings.quiet_s), longest_s)
         record.due = evidence.now + record.pause_s
 
 
 def _waits(suspect: Suspect, messages: MessagesFound | None) -> bool:
-    """Whether it is known to wait in a queue, so that no worker need be asked."""
-    return suspect.told is TaskState.SENT and messages is not None and suspect.id in messages.places
+    """Whether it waits in a queue as far as is known, so that no worker need be asked."""
+    if suspect.told is not TaskState.SENT:
+        return False
+    return messages is None or not messages.complete or suspect.id in messages.places
 
 
 @dataclass(frozen=True, slots=True)
-class _Lines:
+class Lines:
     """Whom to ask. `problem`: why there is no reader of results though there is a backend."""
 
     workers: Workers
@@ -204,7 +203,7 @@ class _Lines:
 
 def _open_lines(
     address: BrokerAddress, results: BrokerAddress | DatabaseAddress | None, timings: Timings
-) -> _Lines:
+) -> Lines:
     from console.broker.results import open_results
     from console.collector.reconcile_messages import open_messages
     from console.collector.reconcile_workers import open_workers
@@ -215,11 +214,11 @@ def _open_lines(
     except ConsoleError as error:
         problem = str(error)
     workers = open_workers(address, answer_s=timings.answer_s)
-    return _Lines(workers, open_messages(address), reader, problem)
+    return Lines(workers, open_messages(address), reader, problem)
 
 
 def _read_results(
-    lines: _Lines, suspects: Sequence[Suspect], workers: WorkersSay
+    lines: Lines, suspects: Sequence[Suspect], workers: WorkersSay
 ) -> tuple[Mapping[str, BackendResult] | None, str]:
     """What the backend holds of those that do not run; None without one. And why it cannot be read."""
     if lines.results is None:

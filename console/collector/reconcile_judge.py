@@ -59,7 +59,7 @@ def judge(suspect: Suspect, evidence: Evidence, *, missing_before: bool) -> Judg
     found = evidence.messages is not None and suspect.id in evidence.messages.places
     if holders or found:
         return _turned_up(suspect, evidence)
-    if evidence.messages is None:
+    if is_half_done(evidence):
         return FINE
     unsure = _unsure(suspect, evidence)
     if unsure:
@@ -67,6 +67,12 @@ def judge(suspect: Suspect, evidence: Evidence, *, missing_before: bool) -> Judg
     if not missing_before:
         return Judgement(missing=True)
     return Judgement(None if suspect.state is TaskState.LOST else _lost(suspect, evidence), missing=True)
+
+
+def is_half_done(evidence: Evidence) -> bool:
+    """Whether not everything was looked at this time that could have been."""
+    workers, messages = evidence.workers, evidence.messages
+    return messages is None or (messages.complete and not workers.asked_all and not workers.problem)
 
 
 def _runs(suspect: Suspect, evidence: Evidence, worker: str) -> Judgement:
@@ -131,12 +137,12 @@ def _unsure(suspect: Suspect, evidence: Evidence) -> str:
     workers, messages = evidence.workers, evidence.messages
     if workers.problem:
         return workers.problem
-    if not workers.asked_all or not _all_answered(evidence):
+    if messages is not None and not messages.complete:
+        return messages.problem
+    if not _all_answered(evidence):
         silent = sorted(_live(evidence) - workers.answered)
         who = _several(tuple(silent)) if silent else "A worker"
         return f"{who} did not answer."
-    if messages is not None and not messages.complete:
-        return messages.problem
     if evidence.results_problem:
         return evidence.results_problem
     result = (evidence.results or {}).get(suspect.id)

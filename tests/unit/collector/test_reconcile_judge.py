@@ -10,7 +10,7 @@ import pytest
 
 from console.broker.results import BackendResult
 from console.collector.reconcile_evidence import Evidence, Hold, MessagesFound, Suspect, WorkersSay
-from console.collector.reconcile_judge import judge
+from console.collector.reconcile_judge import FINE, judge
 from console.history.marks import STATE_CODES, WITHDRAWN, Mark
 from console.history.model import Gap, TaskState, WorkerSeen
 
@@ -109,7 +109,6 @@ PAST = Gap(at(-400), at(-300), "The console was closed", None)
         ({"workers": WorkersSay(problem="The broker user may not ask.")}, "The broker user may not ask."),
         ({"workers": workers(listening=2)}, "A worker did not answer."),
         ({"workers": workers(answered=frozenset(), listening=None)}, f"{OTHER} did not answer."),
-        ({"workers": workers(asked_all=False)}, "A worker did not answer."),
         (
             {"messages": MessagesFound(problem="More than 50,000 messages wait.")},
             "More than 50,000 messages wait.",
@@ -137,6 +136,11 @@ PAST = Gap(at(-400), at(-300), "The console was closed", None)
 def test_what_is_not_known_leaves_it_as_it_is_and_says_why(changed: dict[str, Any], why: str) -> None:
     found = judge(suspect(), evidence(**changed), missing_before=True)
     assert (found.mark, found.missing, found.unsure) == (None, False, why)
+
+
+@pytest.mark.parametrize("changed", [{"messages": None}, {"workers": workers(asked_all=False)}])
+def test_half_a_look_says_nothing(changed: dict[str, Any]) -> None:
+    assert judge(suspect(), evidence(**changed), missing_before=True) == FINE
 
 
 def test_without_a_result_backend_only_a_death_that_was_watched_is_a_loss() -> None:
