@@ -221,6 +221,10 @@ class Console:
         self.connections.changed.connect(lambda _none: self._show_bar())
         self.collector.summaries.connect(self._on_summary)
         self.workers.changed.connect(lambda _snapshot: self._on_workers())
+        # Who consumes which queue, only workers can say, and nobody asks them for a page that is not open.
+        self.window.page_shown.connect(
+            lambda noun: self.workers.set_needed("queues", noun in ("queues", "overview"))
+        )
         self.queues.changed.connect(lambda snapshot: self.overview.on_queues(queues_seen(snapshot)))
         self.tasks_view.enable_events_wanted.connect(self._enable_events)
         self.schedules.changed.connect(lambda snapshot: self.overview.on_schedules(schedules_seen(snapshot)))
