@@ -123,9 +123,14 @@ class FigureReading(HistoryFile):
         The newest 1,000 of them are looked at.
         """
         rows = self._all(
-            "SELECT count(DISTINCT error) FROM (SELECT error FROM tasks WHERE state = ? AND at >= ? "  # noqa: S608
+            "SELECT count(DISTINCT error) FROM (SELECT error FROM tasks WHERE state IN (?, ?) AND at >= ? "  # noqa: S608
             f"AND name = ? ORDER BY at DESC LIMIT {LOOKED_AT})",
-            [CODE_OF[TaskState.FAILED], self._now() - since_s, self._number(WordKind.NAME, name)],
+            [
+                CODE_OF[TaskState.FAILED],
+                CODE_OF[TaskState.REJECTED],
+                self._now() - since_s,
+                self._number(WordKind.NAME, name),
+            ],
         )
         count: int = rows[0][0]
         return count

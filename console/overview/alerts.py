@@ -15,6 +15,7 @@ from console.history.figure_reading import FigureStat
 from console.history.model import CollectorState, Gap
 from console.history.query import quoted
 from console.overview.model import (
+    FAILED_STATES,
     LATELY_S,
     Attention,
     AttentionKind,
@@ -232,7 +233,7 @@ def of_failures(history: HistoryRead) -> list[Attention]:
         kinds = errors.get(stat.word)
         told = "" if not kinds else ", one error" if kinds == 1 else f", {kinds} errors"
         what = f"{stat.word.rsplit('.', 1)[-1]}: {stat.failed:,} failed in {minutes} min{told}"
-        query = f"state:failed name:{quoted(stat.word)} since:{minutes}m"
+        query = f"{FAILED_STATES} name:{quoted(stat.word)} since:{minutes}m"
         rows.append(
             Attention(
                 f"failing {stat.word}",

@@ -21,6 +21,8 @@ USUAL_S = 3_600.0
 LATELY_S = 600.0
 EARLIER_S = 4_200.0
 """How far back failures are looked at: lately, and before that (which begins earlier)."""
+FAILED_STATES = "state:failed,rejected"
+"""Failures in a query: a task that refuses its message for good is Rejected, and told as failed too."""
 
 
 class Span(Enum):

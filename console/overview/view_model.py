@@ -10,11 +10,11 @@ from PySide6.QtCore import QObject, Signal
 
 from console.history.figure_reading import FigureSlot, FigureStat
 from console.history.query import quoted
-from console.overview.model import Attention, Scope, Severity, Span
+from console.overview.model import FAILED_STATES, Attention, Scope, Severity, Span
 from console.overview.service import OverviewService, OverviewSnapshot
 
 ROWS_SHOWN = 500
-STATES = {"Failed": "failed", "Retrying": "retrying", "Succeeded": "succeeded"}
+STATES = {"Failed": FAILED_STATES, "Retrying": "state:retrying", "Succeeded": "state:succeeded"}
 """What a series of the bars is in a query."""
 
 
@@ -112,7 +112,7 @@ class OverviewViewModel(QObject):
         if scope.queue is not None:
             terms.append(f"queue:{quoted(scope.queue)}")
         if series in STATES:
-            terms.append(f"state:{STATES[series]}")
+            terms.append(STATES[series])
         return " ".join(terms)
 
     def tasks_of_row(self, word: str) -> str:
@@ -123,7 +123,7 @@ class OverviewViewModel(QObject):
         stat = next((one for one in self.stats if one.word == word), None)
         narrowed = ""
         if self.ranking is Ranking.FAILING:
-            narrowed = " state:failed" if stat is not None and stat.failed else ""
+            narrowed = f" {FAILED_STATES}" if stat is not None and stat.failed else ""
         elif stat is not None and stat.runtime.p95_s is not None:
             # Buckets are a fifth wide: somewhat below, the slowest are there for certain.
             narrowed = f" runtime:>{lapse_word(stat.runtime.p95_s * 0.8)}"

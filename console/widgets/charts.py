@@ -394,7 +394,7 @@ class LineChart(_Chart):
             if last is not None:
                 ends.append((last, one.name))
         painter.restore()
-        for y, name in _spread(ends):
+        for y, name in _spread(ends, lowest=plot.bottom() + _BOTTOM - 8):
             painter.setFont(theme().font("axis-name"))
             painter.setPen(theme().color("text2"))
             painter.drawText(
@@ -437,10 +437,14 @@ def _at(values: Sequence[float | None], slot: int) -> float | None:
     return values[slot] if slot < len(values) else None
 
 
-def _spread(ends: list[tuple[float, str]], *, distance: float = 14) -> list[tuple[float, str]]:
-    """Names at the ends of lines, moved apart so that none covers another."""
+def _spread(ends: list[tuple[float, str]], *, lowest: float, distance: float = 14) -> list[tuple[float, str]]:
+    """Names at the ends of lines, moved apart so that none covers another and none is below `lowest`."""
     placed: list[tuple[float, str]] = []
     for y, name in sorted(ends):
         at = y if not placed else max(y, placed[-1][0] + distance)
         placed.append((at, name))
+    for index in range(len(placed) - 1, -1, -1):
+        y, name = placed[index]
+        limit = lowest if index == len(placed) - 1 else placed[index + 1][0] - distance
+        placed[index] = min(y, limit), name
     return placed

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
+from console.collector.events import Event
+from console.collector.fold import Fold
 from console.history.figures import FigureCounters
-from console.history.model import Measure
+from console.history.marks import verdict_mark
+from console.history.model import Measure, TaskState
 from console.history.schema import WordKind
 from console.history.writer import Batch, HistoryWriter
 from console.overview.gateway import HistoryOverview
@@ -92,3 +96,32 @@ def test_a_week_is_read_in_time(tmp_path: Path) -> None:
     assert found.slots[10].succeeded == 120 * 5 * 10
     assert sum(stat.runs for stat in found.names) == sum(slot.ended for slot in found.slots)
     assert took_s < 0.3, f"{took_s:.1f} s"
+
+
+def test_what_fails_and_what_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+    writer = HistoryWriter(path)
+    fold, now = Fold(writer), time.time()
+    for number in range(8):
+        shared: dict[str, Any] = {"uuid": f"t{number}", "timestamp": now - 30, "hostname": "celery@a"}
+        refused = [Event(type="task-rejected", requeue=False, **shared)] if number % 2 else []
+        fold.apply(
+            [
+                Event(type="task-received", name="shop.refuse", **shared),
+                Event(type="task-failed", exception=f"ValueError('{number}')", **shared),
+                *refused,
+            ],
+            received_at=now,
+        )
+    fold.apply(
+        [Event(type="task-received", uuid="lost", name="shop.gone", timestamp=now - 60)], received_at=now
+    )
+    fold.verdict("lost", verdict_mark(TaskState.LOST, now, "It is nowhere", events=1))
+    writer.commit(fold.batch(change=1, alive=now))
+    writer.close()
+    found = read(path, Span.HOUR, Scope())
+    assert [(stat.word, stat.failed, stat.other) for stat in found.names if stat.runs] == [
+        ("shop.refuse", 8, 0)
+    ]
+    assert found.errors == (("shop.refuse", 1),)
+    assert found.lost == 1

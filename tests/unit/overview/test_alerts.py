@@ -149,7 +149,7 @@ def test_rows_of_failures_and_of_lost_tasks() -> None:
         ("Error", "send invoice: 24 failed in 10 min, one error", "Tasks"),
         ("Error", "3 tasks are lost: in no queue and with no worker", "Tasks"),
     ]
-    assert rows[0].query == 'state:failed name:"shop.tasks.send invoice" since:10m'
+    assert rows[0].query == 'state:failed,rejected name:"shop.tasks.send invoice" since:10m'
     assert rows[1].query == "state:lost since:24h"
 
 
