@@ -84,6 +84,8 @@ TASK_TYPES = frozenset(
         "sent", "received", "started", "succeeded", "failed", "retried", "revoked", "rejected", "cancelled",
     )
 )  # fmt: skip
+# What is only shown; a type, an id or a name that is no text is no event.
+SHOWN_TEXTS = frozenset({"args", "kwargs", "eta", "expires", "result", "exception", "traceback"})
 WORKER_TYPES = frozenset({"worker-online", "worker-heartbeat", "worker-offline"})
 KNOWN_TYPES = TASK_TYPES | WORKER_TYPES
 
@@ -101,6 +103,7 @@ class EventDecoder:
         self._envelope = msgspec.json.Decoder(_Envelope)
         self._plain = msgspec.json.Decoder(_PlainEnvelope)
         self._one = msgspec.json.Decoder(Event)
+        self._loose = msgspec.json.Decoder(Event, strict=False)
         self._many = msgspec.json.Decoder(list[Event])
         self._raw = msgspec.json.Decoder(list[msgspec.Raw])
         self._typed = msgspec.json.Decoder(_Typed)
@@ -165,7 +168,7 @@ class EventDecoder:
             try:
                 events.append(self._one.decode(part))
             except msgspec.ValidationError as error:
-                self._skip_unless_custom(part, error)
+                self._keep_what_fits(part, error, events)
             except (msgspec.MsgspecError, RecursionError):
                 try:
                     events.append(self._one.decode(_repaired(_lenient(part))))
@@ -173,22 +176,30 @@ class EventDecoder:
                     self._skip(error, part)
         return events
 
-    def _skip_unless_custom(self, part: bytes, error: Exception) -> None:
+    def _keep_what_fits(self, part: bytes, error: Exception, events: list[Event]) -> None:
+        """An event of a program that writes numbers as text or texts as lists; custom ones as they like."""
         try:
-            kind = self._typed.decode(part).type
-        except msgspec.MsgspecError:
+            if self._typed.decode(part).type not in KNOWN_TYPES:
+                self.custom += 1
+            else:
+                events.append(self._loose.decode(_repaired(_with_texts(json.loads(part)))))
+        except (msgspec.MsgspecError, RecursionError, ValueError):
             self._skip(error, part)
-            return
-        if kind in KNOWN_TYPES:
-            self._skip(error, part)
-        else:
-            self.custom += 1
 
     def _skip(self, error: Exception, message: bytes) -> None:
         self.malformed += 1
         if self.malformed <= LOGGED_MALFORMED:
             start = message[:SHOWN_CHARACTERS].decode("utf-8", "replace")
             log.warning("Skipped what is no event: %s; it begins %r", _short(error), start)
+
+
+def _with_texts(event: Any) -> Any:
+    """`event` with what is shown as text made one."""
+    for name in SHOWN_TEXTS.intersection(event):
+        value = event[name]
+        if value is not None and not isinstance(value, str):
+            event[name] = json.dumps(value, ensure_ascii=False)
+    return event
 
 
 def _lenient(body: bytes) -> Any:

@@ -90,6 +90,18 @@ def test_custom_events_are_allowed_and_counted_whatever_their_fields() -> None:
     assert (decoder.custom, decoder.malformed) == (2, 0)
 
 
+def test_events_of_other_programs_keep_what_fits() -> None:
+    decoder = EventDecoder()
+    texts = {"args": [1, {"a": None}], "kwargs": {}, "eta": 5}
+    odd = {**GOOD, **texts, "type": "task-received", "timestamp": "1.5", "retries": "2"}
+    (event,) = decoder.decode(envelope([odd]))
+    assert (event.timestamp, event.args, event.kwargs, event.eta, event.retries) == (
+        1.5, '[1, {"a": null}]', "{}", "5", 2,
+    )  # fmt: skip
+    assert decoder.decode(envelope([{**odd, "uuid": 5}, {**odd, "timestamp": "noon"}])) == []
+    assert decoder.malformed == 2
+
+
 def test_a_body_without_encoding() -> None:
     message = json.dumps({"body": json.dumps(GOOD), "content-type": "application/json"}).encode()
     assert [one.uuid for one in EventDecoder().decode(message)] == ["a"]
