@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 
+from console.broker.acl import AclKind, redis_acl_command
 from console.broker.address import BrokerAddress
 from console.broker.kombu_lines import close_celery_app, make_celery_app
 from console.broker.sending import send_task
@@ -203,3 +204,24 @@ def test_a_worker_that_fails_at_a_question_has_not_answered(
     with answering(broker, times=1):
         said = RedisWorkers(address, answer_s=1.0).ask(["a"], everything=False)
     assert (said.answered, said.listening) == (frozenset(), 1)
+
+
+@pytest.mark.parametrize(("prefix", "database"), [("", 0), ("shop:", 3)])
+def test_the_rules_that_ship_for_operating_are_enough(
+    broker: ValkeyServer, address: BrokerAddress, prefix: str, database: int
+) -> None:
+    asking = replace(address, key_prefix=prefix, database=database)
+    send(asking, "one")
+    words = redis_acl_command(AclKind.OPERATE, user="limited", key_prefix=prefix, database=database)
+    with broker.client() as client:
+        client.execute_command("ACL", "SETUSER", "limited", *words.split()[3:], ">word")
+        client.acl_log_reset()
+    limited = replace(asking, username="limited", password=Secret("word"))
+    assert look(limited, "one").places == {"one": "mail"}
+    said = RedisWorkers(limited, answer_s=1.0).ask(["one"], everything=True)
+    assert (said.answered, said.listening) == (frozenset(), 0)
+    with broker.client() as client:
+        refused = {entry["object"] for entry in cast("list[dict[str, object]]", client.acl_log())}
+        client.acl_deluser("limited")
+        client.flushall()
+    assert not {str(one) for one in refused} - {"client|setname", "b'client|setname'"}
