@@ -14,6 +14,7 @@ import threading
 from logging.handlers import RotatingFileHandler
 
 from console.collector.collector import Collector
+from console.collector.reconcile import Reconciler
 from console.collector.wire import CollectorConfig, decode_config, encode_summary
 from console.core.errors import ConsoleError
 from console.core.redaction import RedactingFormatter
@@ -77,7 +78,14 @@ def main() -> int:
         except BrokenPipeError:
             collector.stop()
 
-    collector = Collector(address=config.address, history_file=config.history_file, tell=tell)
+    collector = Collector(
+        address=config.address,
+        history_file=config.history_file,
+        tell=tell,
+        make_reconciler=lambda give: Reconciler(
+            history_file=config.history_file, address=config.address, results=config.results, give=give
+        ),
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: collector.stop())
     threading.Thread(target=_watch_lifeline, args=(collector,), name="lifeline", daemon=True).start()
