@@ -8,7 +8,6 @@ Of several collectors on one history one writes; the others read along and wait 
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
@@ -38,7 +37,7 @@ from console.collector.follow import Followed, HistoryFollower
 from console.collector.history_lock import HistoryLock
 from console.collector.reconcile import Give, Reconciler
 from console.collector.report import Reporter, Tell
-from console.collector.upkeep import Upkeep
+from console.collector.upkeep import Upkeep, collect_rarely
 from console.core.errors import ConsoleError
 from console.history.marks import Mark
 from console.history.model import CollectorState, CollectorSummary, TaskState
@@ -226,8 +225,7 @@ class Collector:
             ],
         )
         self._upkeep = Upkeep(store, fold, self._retention, now=self._now)
-        gc.collect()
-        gc.freeze()  # what is there now stays; collections need not look at it
+        collect_rarely()
         store.begin_run(datetime.fromtimestamp(self._now(), UTC))
         return True
 

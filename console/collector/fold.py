@@ -165,6 +165,8 @@ class Fold:
             self._add(batch, task, change)
         batch.counts = dict(self.counts)
         batch.figures = self._figures.take(alive)
+        for hostname in self._dirty_workers:
+            self._words.number(WordKind.WORKER, hostname)
         batch.workers = [self.workers[hostname] for hostname in self._dirty_workers]
         batch.words = self._words.rows()
         return batch
@@ -360,7 +362,6 @@ class Fold:
             del self.workers[min(self.workers, key=lambda name: self.workers[name].last_heartbeat)]
             self._dirty_workers &= self.workers.keys()
         self._dirty_workers.add(hostname)
-        self._words.number(WordKind.WORKER, hostname)
 
 
 def _index(batch: Batch, task: FoldedTask) -> None:

@@ -5,19 +5,16 @@ The unique index over the ids is the largest of the history; halving it keeps it
 
 from __future__ import annotations
 
+import re
+
 StoredId = bytes | str
+
+_canonical = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 
 def pack_id(task_id: str) -> StoredId:
     """`task_id` as it is stored; `unpack_id` gives exactly the same text back."""
-    if len(task_id) == 36 and task_id[8] == task_id[13] == task_id[18] == task_id[23] == "-":
-        try:
-            packed = bytes.fromhex(task_id.replace("-", ""))
-        except ValueError:
-            return task_id
-        if unpack_id(packed) == task_id:
-            return packed
-    return task_id
+    return bytes.fromhex(task_id.replace("-", "")) if _canonical(task_id) else task_id
 
 
 def unpack_id(stored: StoredId) -> str:
