@@ -39,6 +39,7 @@ from console.widgets.text import ambiguous_task_names
 from console.widgets.zone import local_zone
 
 ROOM_FOR_BOTH_PX = 900
+NEW_AT_MOST = 1000  # as far as the history counts them
 
 
 class TasksPage(Page):
@@ -301,7 +302,7 @@ class TasksPage(Page):
         self._live.set_tone(tone)
         self._live.set_text("Live" if now.live else "Not live")
         self._table.set_stale(now.stale)
-        self._table.set_pending(now.pending)
+        self._table.set_pending(now.pending, at_least=now.pending >= NEW_AT_MOST)
         grouped = self._model.grouped
         self._grouping.setChecked(grouped)
         self._lists.setCurrentIndex(int(grouped))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from PySide6.QtGui import QFocusEvent
 from PySide6.QtWidgets import QWidget
 
 from console.history.completion import Completions, complete
@@ -66,6 +67,10 @@ class TaskSearch(QueryField):
             return
         more = "" if now.counts is None or now.counts.complete else "+"
         self.set_hint(f"{number_text(now.found)}{more} found in {max(1, round(now.took_ms))} ms")
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        self._model.load_names()
 
     def _suggest(self, text: str, cursor: int) -> Completions:
         return complete(text, cursor, self._model.names)

@@ -322,16 +322,30 @@ class TasksViewModel(QObject):
     def why_not_revoke(self) -> str | None:
         """Why `Revoke…` is off; None when it is on."""
         rows = self._chosen()
-        if self.selection.all_of is None and (reason := why_not_revoke(rows)) is not None:
+        reason = self._why_none(TO_REVOKE, "All of them have ended") or (
+            why_not_revoke(rows) if self.selection.all_of is None else None
+        )
+        if reason is not None:
             return reason
         return self._busy() or self._runner.refusal(revoke_operation(rows[:1], self._service))
 
     def why_not_terminate(self) -> str | None:
         """Why `Terminate…` is off; None when it is on."""
         rows = self._chosen()
-        if self.selection.all_of is None and (reason := why_not_terminate(rows)) is not None:
+        reason = self._why_none(TO_TERMINATE, "None of them is running") or (
+            why_not_terminate(rows) if self.selection.all_of is None else None
+        )
+        if reason is not None:
             return reason
         return self._busy() or self._runner.refusal(terminate_operation(rows[:1], self._service))
+
+    def _why_none(self, states: frozenset[TaskState], words: str) -> str | None:
+        """`words` when everything that matches is selected and nothing of it is in `states`."""
+        query, counts = self.selection.all_of, self.snapshot.counts
+        if query is None or counts is None or not counts.complete:
+            return None
+        wanted = (query.states or states) & states
+        return None if any(counts.by_state.get(state) for state in wanted) else words
 
     def _busy(self) -> str | None:
         return None if self.act is None else f"{self.act.state.verb} is under way"
@@ -391,11 +405,19 @@ class TasksViewModel(QObject):
             except ConsoleError as error:
                 self._service.tell_error(error)
                 return
-        act = PacedAct(self._service, verb=verb, total=sum(row.state in states for row in rows))
+        total = sum(row.state in states for row in rows)
+        if not total:
+            self.refresh()  # they have ended since they were selected; the buttons say so
+            return
+        act = PacedAct(self._service, verb=verb, total=total)
         act.changed.connect(lambda _none: self.act_changed.emit())
+        operation = build(rows, act)
+        if len(rows) == MOST_AT_ONCE:
+            more = f" Only the newest {MOST_AT_ONCE:,}: a worker does not remember more of them."
+            operation = replace(operation, consequence=operation.consequence + more)
         self.act = act
         try:
-            await self._runner.run(build(rows, act))
+            await self._runner.run(operation)
         finally:
             self.act = None
             self.act_changed.emit()

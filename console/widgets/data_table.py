@@ -240,8 +240,8 @@ class DataTable(QTableView):
         self._head.sorted_descending = descending
         self._head.viewport().update()
 
-    def set_pending(self, count: int) -> None:
-        """Say that so many new rows wait above, as "12 new"; 0 takes the words away."""
+    def set_pending(self, count: int, *, at_least: bool = False) -> None:
+        """Say that so many new rows wait above, as "12 new" ("12+ new"); 0 takes the words away."""
         if count <= 0:
             if self._pill is not None:
                 self._pill.hide()
@@ -249,7 +249,7 @@ class DataTable(QTableView):
         if self._pill is None:
             self._pill = Button("", icon="arrow-up", kind="primary", small=True, parent=self)
             self._pill.clicked.connect(self._on_pill)
-        self._pill.set_text(f"{number_text(count)} new")
+        self._pill.set_text(f"{number_text(count)}{'+' if at_least else ''} new")
         self._pill.adjustSize()
         self._place_pill()
         self._pill.show()

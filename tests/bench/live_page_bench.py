@@ -3,8 +3,9 @@
 Run by `make bench ARGS=live-page` (or `python -m tests.bench.live_page_bench`) under a display: a script and
 no test, because its figures depend on the machine. A whole console opens a real Valkey with its collector on
 a history that is full already, another process publishes, and one JSON line per phase tells the gaps between
-frames (a timer of 16 ms; `own` without the time in which the machine gave the window no core), how long a
-marked task takes from the wire to the painted row, and what both processes hold in memory.
+frames (a timer of 16 ms; `own` without the time in which the machine gave the window no core), the longest
+that the main thread was held (`tests.heartbeat`: nor when a thread that may hold the interpreter got none),
+how long a marked task takes from the wire to the painted row, and what both processes hold in memory.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from console.tasks.page import TasksPage
 from console.widgets.theme import theme
 from console.window.main_window import MainWindow
 from tests.bench.collector_bench import EVENTS_PER_TASK, PUBLISHER, private_broker
+from tests.heartbeat import Heartbeat
 from tests.running import until
 
 NAME = "Bench"
@@ -271,11 +273,12 @@ async def measure(console: Console, port: int, rate: int, seconds: float) -> int
 async def phase(frames: Frames, seconds: float, act: Any = None) -> dict[str, Any]:
     frames.start()
     end_s = time.monotonic() + seconds
-    while time.monotonic() < end_s:
-        if act is not None:
-            act()
-        await asyncio.sleep(0.06)
-    return frames.stop()
+    with Heartbeat() as heart:
+        while time.monotonic() < end_s:
+            if act is not None:
+                act()
+            await asyncio.sleep(0.06)
+    return {**frames.stop(), "held_worst_ms": round(heart.worst_s * 1000, 1)}
 
 
 async def exporting(console: Console, frames: Frames) -> dict[str, Any]:
