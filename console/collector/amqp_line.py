@@ -29,6 +29,7 @@ from console.collector.event_line import (
     StreamReader,
 )
 from console.collector.events import MAX_MESSAGE_BYTES, Event, EventDecoder
+from console.collector.line import DirectLine, Line
 from console.core.errors import Cause, ConsoleError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class AmqpEventLine(EventLine):
         self._dropping = False
         self._calm_at = 0.0
 
-    def _connect(self) -> tuple[socket.socket, StreamReader]:
+    def _connect(self) -> tuple[Line, StreamReader]:
         from console.broker.errors import broker_errors
 
         with broker_errors(self._address):
@@ -177,7 +178,7 @@ class AmqpEventLine(EventLine):
                 connection.collect()
                 raise
         self._connection = connection
-        return line, AmqpReader()
+        return DirectLine(line), AmqpReader()
 
     def _kombu_connection(self) -> Connection:
         if self._kombu is None:

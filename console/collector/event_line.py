@@ -1,9 +1,10 @@
-"""The line to a broker's events: a thread that does nothing but empty the socket.
+"""The line to a broker's events: a thread that does nothing but move bytes into memory.
 
 Redis cuts a subscriber whose backlog passes 32 MB, and RabbitMQ drops what its queue cannot hold, so the
 socket must be read faster than anything is decoded or stored: this thread moves bytes into memory
 (bounded), the collector's own thread takes them from there. It keeps exactly one connection, notices a dead
-line and connects again. What is particular to a broker stands in `redis_line` and `amqp_line`.
+line and connects again. What is particular to a broker stands in `redis_line` and `amqp_line`, by which way
+the bytes come in `line`.
 """
 
 from __future__ import annotations
@@ -22,14 +23,13 @@ from typing import Protocol
 
 from console.broker.address import BrokerAddress
 from console.collector.events import Event, EventDecoder
+from console.collector.line import FullError, Line
 from console.core.clock import boot_s
 from console.core.errors import Cause, ConsoleError
 
 log = logging.getLogger(__name__)
 
 HELD_BYTES = 256 * 1024 * 1024
-CHUNK_BYTES = 1024 * 1024
-TLS_RECORD_BYTES = 16 * 1024  # more is never given at once
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_WITHIN_S = 5.0
@@ -39,6 +39,9 @@ WAKES = 64
 SLEPT_S = 3.0
 """Longer than from one look to the next: this process, or the computer, stood still meanwhile."""
 LAST_WORDS_S = 0.5
+"""How long to wait for more of them; `LONGEST_WORDS_S` for all of them."""
+LONGEST_WORDS_S = 3.0
+FULL_LOOK_S = 0.05
 SOON_S = 1.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
@@ -144,6 +147,9 @@ class EventLine(ABC):
         self._waker.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="event-line", daemon=True)
 
+    def prepare(self) -> None:  # noqa: B027 - not every line has something to prepare
+        """Start what should have the priority that this process has now. Raises `ConsoleError`."""
+
     def start(self) -> None:
         self._thread.start()
 
@@ -157,7 +163,7 @@ class EventLine(ABC):
         self._interrupt()
         if self._thread.is_alive():
             # It may sit in a connect for longer; it is a daemon and holds nothing that is missed.
-            self._thread.join(LAST_WORDS_S + STOP_WITHIN_S)
+            self._thread.join(LONGEST_WORDS_S + STOP_WITHIN_S)
         if not self._thread.is_alive():
             self._wakes.close()
             self._waker.close()
@@ -201,7 +207,7 @@ class EventLine(ABC):
         return self._received - self._taken
 
     @abstractmethod
-    def _connect(self) -> tuple[socket.socket, StreamReader]:
+    def _connect(self) -> tuple[Line, StreamReader]:
         """A line on which events come. Raises `ConsoleError`; closes what it opened when it fails."""
 
     @abstractmethod
@@ -254,8 +260,10 @@ class EventLine(ABC):
             self._cut = ""
             self._heard_at = self._now()
             self._put(Subscribed(self._heard_at, reader))
-            with line:
+            try:
                 reason = self._drain(line)
+            finally:
+                line.close()
             if not self._stop.is_set():
                 log.info("The line to the events was lost: %s", reason)
                 self._put(Lost(self._missed_since(), reason))
@@ -272,17 +280,20 @@ class EventLine(ABC):
         self._stop.wait(pause_s)
         return min(pause_s * 2, LONGEST_REFUSED_PAUSE_S if refused else LONGEST_PAUSE_S)
 
-    def _drain(self, line: socket.socket) -> str:
+    def _drain(self, line: Line) -> str:
         """Move bytes into memory until the line is lost; returns why, in words."""
         watch = _Watch(self._ask_after_s, min(self._answer_within_s, self._address.timeout_s))
         self._doubted = self._checking = False
         awake_s = boot_s()
-        line.setblocking(False)
         with selectors.DefaultSelector() as ready:
             ready.register(line, selectors.EVENT_READ)
             ready.register(self._wakes, selectors.EVENT_READ)
             while True:
-                self._wait_for(ready, watch)
+                full = line.waits and self.held > self._limit
+                if full:
+                    self._stop.wait(FULL_LOOK_S)
+                else:
+                    self._wait_for(ready, watch)
                 before_s, awake_s = awake_s, boot_s()
                 if awake_s - before_s > SLEPT_S:
                     self._doubted = True
@@ -291,24 +302,31 @@ class EventLine(ABC):
                     return self._last_words(line)
                 if self._cut:
                     return self._cut
-                try:
-                    data = _receive(line)
-                    if not data:
-                        return "The broker closed the connection"
-                    self._keep(data)
-                    watch.heard(soon=self._heard(data))
-                    if self.held > self._limit:
-                        return OVERFLOW
-                except (BlockingIOError, ssl.SSLWantReadError):
-                    self._doubted = False
-                    if watch.is_dead():
-                        return "The broker did not answer"
-                except OSError as error:
-                    return f"The connection broke ({error.strerror or 'no reason given'})"
+                if full:
+                    watch.heard(soon=False)  # nobody listened
+                elif lost := self._move(line, watch):
+                    return lost
                 if watch.is_due():
-                    if not self._say(line, self._question()):
+                    if not line.say(self._question(), self._answer_within_s):
                         return "The connection broke"
                     watch.asked()
+
+    def _move(self, line: Line, watch: _Watch) -> str:
+        """Take in what is there; why the line is lost, or nothing."""
+        try:
+            data = line.receive()
+        except (BlockingIOError, ssl.SSLWantReadError):
+            self._doubted = False
+            return "The broker did not answer" if watch.is_dead() else ""
+        except FullError:
+            return OVERFLOW
+        except OSError as error:
+            return f"The connection broke ({error.strerror or 'no reason given'})"
+        if not data:
+            return "The broker closed the connection"
+        self._keep(data, line.arrived_s)
+        watch.heard(soon=self._heard(data))
+        return OVERFLOW if self.held > self._limit and not line.waits else ""
 
     def _wait_for(self, ready: selectors.BaseSelector, watch: _Watch) -> None:
         """Return when something may be there to read, when somebody wakes us, or after a second."""
@@ -319,66 +337,34 @@ class EventLine(ABC):
             self._checking = False
             watch.hurry()
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, data: bytes, arrived_s: float) -> None:
         self._received += len(data)
-        now = self._now()
+        at = self._now() - max(0.0, time.monotonic() - arrived_s)
         if not self._doubted:
-            self._heard_at = now
-        self._put(Chunk(now, data))
+            self._heard_at = at
+        self._put(Chunk(at, data))
 
-    def _last_words(self, line: socket.socket) -> str:
+    def _last_words(self, line: Line) -> str:
         """Read what is still on its way, then part from the broker as it likes it."""
-        deadline_s = time.monotonic() + LAST_WORDS_S
-        asking = True
-        while time.monotonic() < deadline_s:
-            if asking and not self._say(line, self._question()):
+        deadline_s = time.monotonic() + LONGEST_WORDS_S
+        asking, more = True, True
+        while more:
+            if asking and not line.say(self._question(), LAST_WORDS_S):
                 break
             try:
-                line.settimeout(max(0.01, deadline_s - time.monotonic()))
-                data = line.recv(CHUNK_BYTES)
+                data = line.receive_within(LAST_WORDS_S)
             except OSError:
                 break
-            if not data:
+            except FullError:
+                data = b""
+            if not data or time.monotonic() > deadline_s:
+                self._put(Lost(self._missed_since(), "The reading was ended before all was read"))
                 break
-            self._keep(data)
+            self._keep(data, line.arrived_s)
             waiting = self._waiting(data)
-            if waiting == 0:
-                break
-            asking = waiting is not None
-        self._say(line, self._farewell())
+            asking, more = waiting is not None, waiting != 0
+        line.say(self._farewell(), LAST_WORDS_S)
         return "The reading was ended"
-
-    def _say(self, line: socket.socket, words: bytes) -> bool:
-        """Whether `words` went out; what is not taken within the time of an answer counts as lost."""
-        if not words:
-            return True
-        try:
-            line.settimeout(self._answer_within_s)
-            line.sendall(words)
-        except OSError:
-            return False
-        finally:
-            line.setblocking(False)
-        return True
-
-
-def _receive(line: socket.socket) -> bytes:
-    """What is there now, up to about a chunk; empty at the end of the stream.
-
-    Raises `BlockingIOError` or `ssl.SSLWantReadError` when nothing is there. TLS gives one record at a time,
-    and what it holds is seen by no selector, so all of them are taken.
-    """
-    if not isinstance(line, ssl.SSLSocket):
-        return line.recv(CHUNK_BYTES)
-    records = [line.recv(TLS_RECORD_BYTES)]
-    size = len(records[0])
-    while records[-1] and (size < CHUNK_BYTES or line.pending()):
-        try:
-            records.append(line.recv(TLS_RECORD_BYTES))
-        except ssl.SSLWantReadError:
-            break
-        size += len(records[-1])
-    return b"".join(records)
 
 
 class _Watch:

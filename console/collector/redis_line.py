@@ -26,6 +26,7 @@ from console.collector.event_line import (
     StreamReader,
 )
 from console.collector.events import Event, EventDecoder
+from console.collector.line import Drain, Line
 from console.collector.sealed import Sealed
 from console.core.errors import ConsoleError
 from console.core.redaction import redact
@@ -114,8 +115,14 @@ class RedisEventLine(EventLine):
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(
-            address, held_bytes=held_bytes, ask_after_s=ask_after_s, answer_within_s=answer_within_s, now=now
+            address,
+            held_bytes=held_bytes // 2,
+            ask_after_s=ask_after_s,
+            answer_within_s=answer_within_s,
+            now=now,
         )
+        self._drain_holds = held_bytes - held_bytes // 2
+        self._emptying: Drain | None = None
         self._sealed: Sealed | None = None
         self._ask_sentinel_s = ask_sentinel_s
         self._primary: Endpoint | None = None
@@ -123,6 +130,15 @@ class RedisEventLine(EventLine):
         self._asking: threading.Thread | None = None
         if address.kind is BrokerKind.SENTINEL:
             self._asking = threading.Thread(target=self._ask_sentinels, name="event-sentinel", daemon=True)
+
+    def prepare(self) -> None:
+        self._ready_drain()
+
+    def _ready_drain(self) -> Drain:
+        drain = self._emptying
+        if drain is None or not drain.is_alive:
+            drain = self._emptying = Drain(self._drain_holds)
+        return drain
 
     def start(self) -> None:
         super().start()
@@ -133,6 +149,8 @@ class RedisEventLine(EventLine):
         super().stop()
         if self._asking is not None and self._asking.is_alive():
             self._asking.join(STOP_WITHIN_S)
+        if self._emptying is not None:
+            self._emptying.close()
 
     def _ask_sentinels(self) -> None:
         while not self._stop.wait(self._ask_sentinel_s):
@@ -155,7 +173,7 @@ class RedisEventLine(EventLine):
         at = super()._missed_since()
         return at if self._asking is None else min(at, self._primary_at)
 
-    def _connect(self) -> tuple[socket.socket, StreamReader]:
+    def _connect(self) -> tuple[Line, StreamReader]:
         self._primary = None
         try:
             asked_at = self._now()
@@ -166,8 +184,9 @@ class RedisEventLine(EventLine):
                 shown = endpoint_text(endpoint)
                 self._sealed = None if tls is None else Sealed(line, tls, endpoint[0], shown=shown)
                 reader = self._subscribe(cast(socket.socket, self._sealed or line))
+                drained = self._ready_drain().take(line)
                 self._primary, self._primary_at = endpoint, asked_at
-                return line, reader
+                return drained, reader
             except BaseException:
                 line.close()
                 raise
