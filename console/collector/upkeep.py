@@ -15,7 +15,7 @@ from console.history.writer import HistoryWriter
 
 log = logging.getLogger(__name__)
 
-WORK_S = 0.05
+WORK_S = 0.04
 QUIET_S = 1.0
 LOOK_EVERY_S = 2.0
 AFTER_ERROR_S = 15.0
