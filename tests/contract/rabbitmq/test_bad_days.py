@@ -50,7 +50,7 @@ def test_a_restart_under_way(
             lambda: declaring.depths(MAIL),
             lambda: control.ask([Request("ping")], timeout_s=0.1),
             lambda: tasks.send("id", SendRequest("a", "mail", [], {})),
-            lambda: tasks.revoke("id", terminate=False, expected=None),
+            lambda: tasks.tell(["id"], signal=None, expected=None),
         ):
             assert cause_of(act) is Cause.UNREACHABLE
     finally:

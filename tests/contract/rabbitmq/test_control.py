@@ -103,7 +103,7 @@ def test_a_server_that_accepts_and_never_answers(shop: Place) -> None:
         app = make_celery_app(address)
         for act in (
             lambda: CeleryControl(lambda: app, address).ask([PING], timeout_s=0.2),
-            lambda: CeleryTaskControl(lambda: app, address).revoke("x", terminate=False, expected=None),
+            lambda: CeleryTaskControl(lambda: app, address).tell(["x"], signal=None, expected=None),
         ):
             started_s = time.monotonic()
             with pytest.raises(ConsoleError) as raised:

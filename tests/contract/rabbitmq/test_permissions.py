@@ -55,7 +55,7 @@ def test_the_operator_asks_workers_revokes_and_sends(
     assert set(control.ask([PING], timeout_s=5.0).by_request[0]) == {NODE}
     app = make_celery_app(operator.address)
     tasks = CeleryTaskControl(lambda: app, operator.address)
-    (answer,) = tasks.revoke("nobody's", terminate=False, expected=1)
+    (answer,) = tasks.tell(["nobody's"], signal=None, expected=1)
     assert answer.ok
     tasks.send("id", SendRequest("shop.add", "mail", [1, 2], {}))
     with pytest.raises(ConsoleError, match="no queue for this message"):
@@ -76,7 +76,7 @@ def test_the_reader_sees_queues_and_changes_nothing(
     tasks = CeleryTaskControl(lambda: app, reader.address)
     for act in (
         lambda: open_control(reader).ask([PING], timeout_s=1.0),
-        lambda: tasks.revoke("id", terminate=False, expected=1),
+        lambda: tasks.tell(["id"], signal=None, expected=1),
         lambda: tasks.send("id", SendRequest("shop.add", "mail", [1, 2], {})),
     ):
         with pytest.raises(ConsoleError) as raised:

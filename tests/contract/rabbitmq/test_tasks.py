@@ -116,9 +116,9 @@ def test_revoke_and_terminate(shop: Place, app: Celery, tmp_path: Path) -> None:
 
     tasks.send("runs", SendRequest("shop.wait_for", "mail", [str(tmp_path / "never")], {}))
     until(lambda: active() == {"runs"})
-    (answer,) = tasks.revoke("later", terminate=False, expected=1)
+    (answer,) = tasks.tell(["later"], signal=None, expected=1)
     assert (answer.hostname, answer.ok) == (NODE, True)
-    (answer,) = tasks.revoke("runs", terminate=True, expected=1)
+    (answer,) = tasks.tell(["runs"], signal="SIGTERM", expected=1)
     assert answer.ok
     assert "unknown" not in answer.text
     until(lambda: not active())

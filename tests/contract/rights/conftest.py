@@ -105,7 +105,7 @@ def ask_workers(session: Session) -> None:
         control.tell(Request("enable_events"))
     finally:
         control.close()
-    CeleryTaskControl(session.celery_app, session.address).revoke("1", terminate=False, expected=0)
+    CeleryTaskControl(session.celery_app, session.address).tell(["1"], signal=None, expected=0)
     CeleryScheduleBroker(session).worker_settings()
 
 

@@ -85,15 +85,15 @@ async def test_send_revoke_and_terminate_through_a_real_worker(
     await asyncio.to_thread(send, "runs", "work.nap", 60)
     await ended(rig, "runs", TaskState.STARTED)
     await asyncio.to_thread(send, "waits", "work.nap", 0)
-    (answer,) = await asyncio.to_thread(lambda: control.revoke("waits", terminate=False, expected=1))
+    (answer,) = await asyncio.to_thread(lambda: control.tell(["waits"], signal=None, expected=1))
     assert answer.ok
-    (answer,) = await asyncio.to_thread(lambda: control.revoke("runs", terminate=True, expected=1))
+    (answer,) = await asyncio.to_thread(lambda: control.tell(["runs"], signal="SIGTERM", expected=1))
     assert answer.ok
     assert "unknown" not in answer.text
     terminated = await ended(rig, "runs", TaskState.REVOKED)
     assert terminated.row.runtime_s is None
     await ended(rig, "waits", TaskState.REVOKED)
-    (answer,) = await asyncio.to_thread(lambda: control.revoke("nobody", terminate=True, expected=1))
+    (answer,) = await asyncio.to_thread(lambda: control.tell(["nobody"], signal="SIGTERM", expected=1))
     assert "unknown" in answer.text
     with broker.client() as client:
         assert not list(client.scan_iter("*.reply.celery.pidbox"))
@@ -105,7 +105,7 @@ async def test_send_revoke_and_terminate_through_a_real_worker(
 async def test_nobody_answers_without_workers(broker: ValkeyServer) -> None:
     app = make_celery_app(broker.address)
     control = CeleryTaskControl(lambda: app, broker.address)
-    assert await asyncio.to_thread(lambda: control.revoke("x", terminate=False, expected=None)) == []
+    assert await asyncio.to_thread(lambda: control.tell(["x"], signal=None, expected=None)) == []
     with broker.client() as client:
         assert not list(client.scan_iter("*.reply.celery.pidbox"))
     app.close()
@@ -118,7 +118,7 @@ async def test_a_broker_that_is_away_is_said_in_words(own_broker: ValkeyServer) 
     with pytest.raises(ConsoleError, match="reached"):
         await asyncio.to_thread(control.send, "x", SendRequest("a", "", [], {}))
     with pytest.raises(ConsoleError, match="reached"):
-        await asyncio.to_thread(lambda: control.revoke("x", terminate=False, expected=None))
+        await asyncio.to_thread(lambda: control.tell(["x"], signal=None, expected=None))
     app.close()
 
 

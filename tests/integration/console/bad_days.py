@@ -21,7 +21,7 @@ from console.broker.url import parse_broker_url
 from console.connections.model import Connection, Purpose, Secrets
 from console.core.connection import Environment, LinkState
 from console.core.redaction import Secret
-from console.history.model import CollectorState
+from console.history.model import CollectorState, Gap
 from console.widgets.badge import StateLabel
 from console.widgets.banner import Banner
 from console.widgets.label import Text
@@ -115,6 +115,12 @@ async def connected(console: Console, within_s: float = 5.0) -> float:
     took_s = time.monotonic() - began_s
     await until(lambda: console.collector.summary.state is CollectorState.READING, 10, "events are read")
     return took_s
+
+
+def newest_gap(console: Console) -> Gap | None:
+    """The last of the gaps that Tasks knows."""
+    gaps = console.task_list.snapshot.gaps
+    return gaps[-1] if gaps else None
 
 
 def login_failures(server: ValkeyServer) -> int:

@@ -20,6 +20,7 @@ import psutil
 from console.core.connection import LinkState, LinkStatus
 from console.core.errors import ConsoleError
 from console.core.notices import Level
+from console.tasks.operations import revoke_operation
 from console.workers.model import Tab
 from tests.integration.life.desk import LINK_KEY, Desk
 from tests.integration.life.load import HELD_QUEUE
@@ -129,7 +130,7 @@ class Line:
         ]
         if rows:
             row = self.chance.choice(rows)
-            acts.append(lambda: desk.runner.run(desk.task_list.revoke(row)))
+            acts.append(lambda: desk.runner.run(revoke_operation([row], desk.task_list)))
         desk.queues.refresh()
         if self.chance.random() < 0.3:
             desk.workers.refresh()
