@@ -13,17 +13,23 @@ import sys
 import threading
 from logging.handlers import RotatingFileHandler
 
-from console.collector.collector import Collector
+from console.collector.collector import Collector, open_line
+from console.collector.event_line import EventLine
 from console.collector.reconcile import Reconciler
-from console.collector.wire import CollectorConfig, decode_config, encode_summary
+from console.collector.wire import (
+    CollectorConfig,
+    LineSplitter,
+    decode_config,
+    decode_retention,
+    encode_summary,
+)
 from console.core.errors import ConsoleError
 from console.core.redaction import RedactingFormatter
 from console.history.model import CollectorSummary
 
 LOG_BYTES = 2 * 1024 * 1024
 NICENESS = 5
-# At the interpreter's 5 ms the thread that empties the socket waits too long for its turn, and Redis
-# cuts the line in a burst (FACTS, section 1).
+# At the interpreter's 5 ms the thread that moves the bytes waits too long for its turn (FACTS, section 1).
 SWITCH_INTERVAL_S = 0.0002
 
 
@@ -66,10 +72,6 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     _log_to(config)
-    try:
-        os.nice(NICENESS)
-    except OSError:
-        logging.getLogger(__name__).info("The priority could not be lowered")
     pipe = SummaryPipe(sys.stdout.fileno())
 
     def tell(summary: CollectorSummary, with_workers: bool) -> None:
@@ -78,10 +80,14 @@ def main() -> int:
         except BrokenPipeError:
             collector.stop()
 
+    line = open_line(config.address)
+    _lower_priority(line)
     collector = Collector(
         address=config.address,
         history_file=config.history_file,
         tell=tell,
+        line=line,
+        retention=config.retention,
         make_reconciler=lambda give: Reconciler(
             history_file=config.history_file, address=config.address, results=config.results, give=give
         ),
@@ -97,9 +103,27 @@ def main() -> int:
     return 0
 
 
+def _lower_priority(line: EventLine) -> None:
+    """The window goes first, but what empties the socket cannot wait."""
+    log = logging.getLogger(__name__)
+    try:
+        line.prepare()
+    except ConsoleError as error:
+        log.warning("%s", error)  # tried again when it is needed
+    try:
+        os.nice(NICENESS)
+    except OSError:
+        log.info("The priority could not be lowered")
+
+
 def _watch_lifeline(collector: Collector) -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        collector.check()
+    splitter = LineSplitter()
+    while data := os.read(sys.stdin.fileno(), 4096):
+        told = [bounds for line in splitter.feed(data) if (bounds := decode_retention(line)) is not None]
+        if told:
+            collector.keep(told[-1])
+        else:
+            collector.check()
     collector.stop()
 
 
