@@ -36,6 +36,7 @@ from console.widgets.states import state_look
 from console.widgets.table_model import Row
 from console.widgets.table_page import TableStack
 from console.widgets.text import ambiguous_task_names
+from console.widgets.tokens import CHIP_HEIGHT
 from console.widgets.zone import local_zone
 
 ROOM_FOR_BOTH_PX = 900
@@ -114,10 +115,7 @@ class TasksPage(Page):
         chips = QHBoxLayout()
         chips.setSpacing(6)
         chips.addLayout(states, 1)
-        chips.addWidget(self._grouping)
-        chips.addSpacing(6)
-        chips.addWidget(self._live_dot)
-        chips.addWidget(self._live)
+        chips.addWidget(self._beside_chips(), 0, Qt.AlignmentFlag.AlignTop)
         tasks = QWidget()
         list_layout = QVBoxLayout(tasks)
         list_layout.setContentsMargins(0, 0, 0, 0)
@@ -137,6 +135,19 @@ class TasksPage(Page):
         layout.addLayout(chips)
         layout.addWidget(self._notes)
         layout.addLayout(content, 1)
+
+    def _beside_chips(self) -> QWidget:
+        """What stays in the first line when the chips take two."""
+        group = QWidget()
+        group.setFixedHeight(CHIP_HEIGHT)
+        line = QHBoxLayout(group)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(6)
+        line.addWidget(self._grouping)
+        line.addSpacing(6)
+        line.addWidget(self._live_dot)
+        line.addWidget(self._live)
+        return group
 
     def _connect(self) -> None:
         model, table = self._model, self._table

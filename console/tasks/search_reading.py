@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from console.history.model import Counts, ErrorGroup, Gap, TaskDetail, TaskRow
 from console.history.query import Sort, TaskQuery
@@ -52,7 +52,7 @@ class Reading:
     took_ms: float
     counted_s: float
     details: Mapping[str, TaskDetail] | None = None
-    groups: tuple[ErrorGroup, ...] | None = field(default=None)
+    groups: tuple[ErrorGroup, ...] | None = None
 
 
 def read(reader: HistoryReader, wanted: Wanted) -> Reading:
@@ -92,11 +92,12 @@ def read_top(reader: HistoryReader, wanted: Wanted) -> Reading:
     """As `read` for the first page, but when a row of `keep` would fall out of it, the rows that are held
     stay as they are and the new ones wait: what a person has selected does not go away under them.
     """
-    reading = read(reader, _without_held(wanted))
+    reading = read(reader, replace(wanted, held=(), top=None))
     ids = {row.id for row in reading.rows}
     if not any(row.id in wanted.keep and row.id not in ids for row in wanted.held):
         return reading
-    return read(reader, wanted)
+    held = read(reader, replace(wanted, count=False, groups=False))
+    return replace(held, counts=reading.counts, counted_s=reading.counted_s, groups=reading.groups)
 
 
 def page_after(reader: HistoryReader, query: TaskQuery, last: TaskRow) -> list[TaskRow]:
@@ -135,13 +136,3 @@ def _pending(reader: HistoryReader, query: TaskQuery, top: TaskRow | None) -> in
     if top is None or query.sort is not Sort.RECEIVED or not query.descending:
         return 0
     return reader.newer(query, top)
-
-
-def _without_held(wanted: Wanted) -> Wanted:
-    return Wanted(
-        query=wanted.query,
-        change=wanted.change,
-        count=wanted.count,
-        details=wanted.details,
-        groups=wanted.groups,
-    )
