@@ -207,7 +207,7 @@ def test_a_full_queue_is_a_gap_until_it_is_empty_again(
     hold = threading.Event()
     line = AmqpEventLine(address, ask_after_s=0.05, answer_within_s=10)
     keep = line._keep
-    monkeypatch.setattr(line, "_keep", lambda data: (keep(data), hold.wait(10))[0])
+    monkeypatch.setattr(line, "_keep", lambda *got: (keep(*got), hold.wait(10))[0])
     line.start()
     try:
         collect(line, lambda items: subscriptions(items) == 1)
