@@ -28,6 +28,7 @@ class HistoryFile:
         self._now = now
         self._connection: sqlite3.Connection | None = None
         self._deadline_s = 0.0
+        self._checks_left = 0
         self._known: dict[int, str] = {}
 
     def close(self) -> None:
@@ -75,23 +76,31 @@ class HistoryFile:
         ]
 
     def _batches(
-        self, statement: str, values: Sequence[Any] = (), *, until: float, sizes: Sequence[int] = (5000,)
+        self,
+        statement: str,
+        values: Sequence[Any] = (),
+        *,
+        until: float,
+        sizes: Sequence[int] = (5000,),
+        checks: int = 10**9,
     ) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a statement, some at a time: the first `sizes`, then always the last of them.
 
         Other statements may run in between. Raises `ConsoleError` with `Cause.TIMEOUT` at `until`
-        (`time.monotonic`).
+        (`time.monotonic`) and after `checks` times `STEPS_BETWEEN_CHECKS` steps of SQLite's machine, which
+        is a bound that a busy computer does not move.
         """
         connection = self._opened()
-        self._deadline_s = until
+        self._deadline_s, self._checks_left = until, checks
         cursor: sqlite3.Cursor | None = None
         try:
             cursor = connection.execute(statement, values)
             number = 0
             while rows := cursor.fetchmany(sizes[min(number, len(sizes) - 1)]):
+                checks = self._checks_left
                 yield rows
                 number += 1
-                self._deadline_s = until
+                self._deadline_s, self._checks_left = until, checks
                 if time.monotonic() > until:
                     raise _too_long()
         except sqlite3.Error as error:
@@ -110,7 +119,8 @@ class HistoryFile:
         return self._connection
 
     def _is_late(self) -> int:
-        return int(time.monotonic() > self._deadline_s)
+        self._checks_left -= 1
+        return int(self._checks_left < 0 or time.monotonic() > self._deadline_s)
 
 
 def _too_long() -> ConsoleError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,20 +34,25 @@ from console.history.plan_terms import (
     row_test,
 )
 from console.history.plan_texts import Texts
-from console.history.query import Cursor, TaskQuery
+from console.history.query import Cursor, Sort, TaskQuery
 from console.history.query_terms import StateTerm
 from console.history.schema import WordKind
 from console.history.statements import COVERED, ORDERS, Order, beyond, covering, ordered
 
-SET_AT_MOST = 20_000
+SET_AT_MOST = 60_000
+SORTED_AT_MOST = 20_000
 SMALL_SET = 2_000
 LARGE_SET = 300_000
-FIRST_WALK_S = 0.006
-FIRST_CHECKED_WALK_S = 0.008
-FREQUENT = 0.05
+FIRST_CHECKS = 250  # of STEPS_BETWEEN_CHECKS: some 50,000 entries of an index, 5 ms
+FIRST_CHECKS_OF_ROWS = 30  # where each entry is looked up in its row
+SETS_AT_MOST = 3
+MEMBERS_WALKED_FROM = 8_000
+FREQUENT = 0.1
 SAMPLE = 400
+WORTH_CHECKING = 4_000
 CHECKED_AT_ONCE = (64, 128, 256)
-COUNTING_S = 0.060
+LOOKED_UP_AT_ONCE = (500, 2000)
+COUNTING_S = 0.050
 _NO_TEXTS: Texts = (None, None, None, None)
 
 
@@ -71,15 +76,35 @@ class Where:
 
 @dataclass(slots=True)
 class Found:
-    """Rows in order; `finished`: there are no more, or as many as wanted.
+    """Rows in order, at most `limit`; `finished`: there are no more, or as many as wanted.
 
-    Among the first `checked` rows whose texts were looked at, `fitted` fitted each text.
+    A walk that is only tried may take `checks` (None: as long as a statement may take), and is given up
+    when its texts fit too rarely. Among `checked` rows whose texts were looked at, `fitted` fitted each
+    text. Where `members` are known only those are looked at.
     """
 
-    rowids: list[int]
-    finished: bool
+    limit: int
+    texts: int
+    checks: int | None = None
+    members: Set[int] | None = None
+    rowids: list[int] = field(default_factory=list)
+    finished: bool = False
     checked: int = 0
     fitted: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.fitted = [0] * self.texts
+
+    @property
+    def full(self) -> bool:
+        return len(self.rowids) >= self.limit
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether so few texts fit that the full-text index will find them sooner."""
+        if self.checks is None or self.members is not None or self.checked < SAMPLE:
+            return False
+        return self.checked * self.limit > len(self.rowids) * WORTH_CHECKING
 
 
 class TaskSearch(HistoryFile):
@@ -98,18 +123,22 @@ class TaskSearch(HistoryFile):
         rowids = self._single(where)
         if rowids is not None:
             return self._from_set(where, rowids, *place)
-        budget_s = FIRST_WALK_S if not where.texts else FIRST_CHECKED_WALK_S
-        first = self._walk(where, *place, budget_s=budget_s)
+        known = where.needs <= COVERED[order.index]
+        first = self._walk(where, *place, checks=FIRST_CHECKS if known else FIRST_CHECKS_OF_ROWS)
         if first.finished:
             return first.rowids
         rowids = self._bounded_set(where, first)
-        if rowids is None and not where.texts:
+        if rowids is not None and where.texts and len(rowids) >= MEMBERS_WALKED_FROM:
+            again = self._walk(where, *place, checks=FIRST_CHECKS, members=rowids)
+            if again.finished:
+                return again.rowids
+        if not where.texts and (rowids is None or len(rowids) > SORTED_AT_MOST):
             rowids = self._scanned_set(where, order)
         elif rowids is None:
-            rowids = self._large_set(where)
-        if rowids is not None:
-            return self._from_set(where, rowids, *place)
-        return self._walk(where, *place, budget_s=STATEMENT_LIMIT_S).rowids
+            rowids = self._large_set(where, first)
+        if rowids is None:
+            return self._walk(where, *place).rowids
+        return self._from_set(where, rowids, *place)
 
     # A query made ready.
 
@@ -155,25 +184,28 @@ class TaskSearch(HistoryFile):
         descending: bool,
         limit: int,
         *,
-        budget_s: float,
+        checks: int | None = None,
+        members: Set[int] | None = None,
     ) -> Found:
-        until = time.monotonic() + budget_s
-        found = Found([], finished=False, fitted=[0] * len(where.texts))
+        found = Found(limit, len(where.texts), checks, members)
         try:
             for stretch, number, keys, here in self._stretches(where, order, after, descending):
+                if found.checks is not None and found.checks < 0:
+                    return found
                 place, place_values = beyond(keys, here, descending=descending)
-                room = limit - len(found.rowids)
                 statement = (
                     f"SELECT {where.selected} FROM tasks INDEXED BY {order.index} "  # noqa: S608
                     f"WHERE {stretch} AND {where.sql} AND {place} {ordered(keys, descending=descending)}"
-                    f"{'' if where.texts else f' LIMIT {room}'}"
+                    f"{'' if where.texts else f' LIMIT {limit - len(found.rowids)}'}"
                 )
                 values = (*where.truth_values, *number, *where.values, *place_values)
-                self._take(where, statement, values, limit, until, found)
-                if len(found.rowids) >= limit:
+                self._take(where, statement, values, found)
+                if found.full:
                     break
+                if found.is_hopeless:
+                    return found
         except ConsoleError as error:
-            if error.cause is not Cause.TIMEOUT or budget_s >= STATEMENT_LIMIT_S:
+            if error.cause is not Cause.TIMEOUT or checks is None:
                 raise
             return found
         found.finished = True
@@ -206,34 +238,34 @@ class TaskSearch(HistoryFile):
                 here = None if after is None or word != after.value else Cursor(after.at, 0.0, after.rowid)
                 yield f"{column} = ?", (number,), order.keys[1:], here
 
-    def _take(
-        self, where: Where, statement: str, values: Sequence[Any], limit: int, until: float, found: Found
-    ) -> None:
-        """Rows of a statement into `found` until there are `limit`."""
-        if not where.texts:
-            for rows in self._batches(statement, values, until=until):
+    def _take(self, where: Where, statement: str, values: Sequence[Any], found: Found) -> None:
+        """Rows of a statement into `found` until it is full, or there is no hope."""
+        sizes = LOOKED_UP_AT_ONCE if found.members is not None or not where.texts else CHECKED_AT_ONCE
+        checks = 10**9 if found.checks is None else found.checks
+        until = time.monotonic() + STATEMENT_LIMIT_S
+        for rows in self._batches(statement, values, until=until, sizes=sizes, checks=checks):
+            if not where.texts:
                 found.rowids += [row[0] for row in rows]
-            return
-        for rows in self._batches(statement, values, until=until, sizes=CHECKED_AT_ONCE):
+                continue
             self._check(where, rows, found)
-            if len(found.rowids) >= limit:
-                del found.rowids[limit:]
+            if found.full or found.is_hopeless:
+                del found.rowids[found.limit :]
                 return
+        if found.checks is not None:
+            found.checks = min(self._checks_left, found.checks) - 1
 
     def _check(self, where: Where, rows: list[tuple[Any, ...]], found: Found) -> None:
         """Those of `rows` (number of the row, truths of the columns) whose texts fit."""
+        if found.members is not None:
+            rows = [row for row in rows if row[0] in found.members]
         texts = self._texts([row[0] for row in rows])
-        sampling = found.checked < SAMPLE
-        found.checked += len(rows) if sampling else 0
+        found.checked += len(rows)
         for row in rows:
             own = texts.get(row[0], _NO_TEXTS)
-            if sampling:
-                told = [test(row, own) for test in where.text_tests]
-                found.fitted = [number + fits for number, fits in zip(found.fitted, told, strict=True)]
-                if all(told):
-                    found.rowids.append(row[0])
-            elif all(test(row, own) for test in where.text_tests):
+            told = [test(row, own) for test in where.text_tests]
+            if all(told):
                 found.rowids.append(row[0])
+            found.fitted = [number + fits for number, fits in zip(found.fitted, told, strict=True)]
 
     def _texts(self, rowids: list[int]) -> dict[int, Texts]:
         rows = self._all(
@@ -264,45 +296,66 @@ class TaskSearch(HistoryFile):
             f"{'' if where.texts else f' LIMIT {limit}'}"
         )
         values = (*where.truth_values, json.dumps(list(rowids)), *where.values, *place_values)
-        found = Found([], finished=True, fitted=[0] * len(where.texts))
-        self._take(where, statement, values, limit, time.monotonic() + STATEMENT_LIMIT_S, found)
+        found = Found(limit, len(where.texts))
+        self._take(where, statement, values, found)
         return found.rowids
 
     def _single(self, where: Where) -> set[int] | None:
         """The rows of an id or of a kind of error, where the query asks for one."""
         for part in conjuncts(where.tree):
             if isinstance(part, Column) and part.column in ("id", "error"):
-                rowids = self._bounded(part)
+                rowids = self._bounded(part, SET_AT_MOST)
                 if rowids is not None:
                     return rowids
         return None
 
-    def _bounded_set(self, where: Where, walked: Found | None) -> set[int] | None:
-        """The rows that at most fit, when one condition alone leaves at most `SET_AT_MOST`.
+    def _bounded_set(self, where: Where, walked: Found) -> set[int] | None:
+        """The rows that at most fit, where conditions alone leave few enough: what several of them leave.
 
         Texts that fitted often while walking are not asked for: they are frequent.
         """
-        sets: list[set[int]] = []
-        for part in conjuncts(where.tree):
-            if not has_text(part):
-                rowids = self._bounded(part)
-                if rowids is not None:
-                    sets.append(rowids)
-        if not sets or min(map(len, sets)) > SMALL_SET:
-            for number, part in enumerate(where.texts):
-                frequent = (
-                    walked is not None
-                    and walked.checked >= SAMPLE
-                    and walked.fitted[number] > walked.checked * FREQUENT
-                )
-                rowids = None if frequent else self._bounded(part)
-                if rowids is not None:
-                    sets.append(rowids)
-        return set.intersection(*sets) if sets else None
+        columns = [(self._size(part), part) for part in conjuncts(where.tree) if not has_text(part)]
+        sized = sorted((size for size in columns if size[0] is not None), key=lambda one: one[0] or 0)
+        found: set[int] | None = None
+        for _, part in sized[:SETS_AT_MOST]:
+            found = self._within(found, part)
+            if found is not None and len(found) <= SMALL_SET:
+                return found
+        for number, part in enumerate(where.texts):
+            if walked.checked >= SAMPLE and walked.fitted[number] > walked.checked * FREQUENT:
+                continue
+            found = self._within(found, part)
+        return found
 
-    def _bounded(self, tree: Tree, at_most: int | None = None) -> set[int] | None:
+    def _within(self, found: set[int] | None, part: Tree) -> set[int] | None:
+        rowids = self._bounded(part, SET_AT_MOST)
+        if rowids is None or found is None:
+            return found if rowids is None else rowids
+        return found & rowids
+
+    def _size(self, tree: Tree) -> int | None:
+        """How many rows at most fit the columns of `tree`; None when there are too many."""
+        match tree:
+            case Column(column, _, _, leads, _):
+                sizes = [self._led_size(column, lead) for lead in leads]
+            case Either(parts):
+                sizes = [self._size(part) for part in parts]
+            case Both(parts):
+                known = [size for size in map(self._size, parts) if size is not None]
+                sizes = [min(known)] if known else [None]
+            case _:
+                return None
+        size = sum(one for one in sizes if one is not None)
+        return None if None in sizes or size > SET_AT_MOST else size
+
+    def _led_size(self, column: str, lead: tuple[str, tuple[Any, ...]]) -> int | None:
+        sql, values = lead
+        some = f"SELECT 1 FROM tasks INDEXED BY tasks_{column} WHERE {sql} LIMIT {SET_AT_MOST + 1}"  # noqa: S608
+        size: int = self._all(f"SELECT count(*) FROM ({some})", values)[0][0]  # noqa: S608
+        return size if size <= SET_AT_MOST else None
+
+    def _bounded(self, tree: Tree, at_most: int) -> set[int] | None:
         """The rows that at most fit `tree`; None when there may be more than `at_most`."""
-        at_most = SET_AT_MOST if at_most is None else at_most
         match tree:
             case Column(_, _, _, leads, _):
                 return self._led(tree.column, leads, at_most)
@@ -328,10 +381,10 @@ class TaskSearch(HistoryFile):
         union: set[int] = set()
         for sql, values in leads:
             some = f"SELECT rowid FROM tasks INDEXED BY tasks_{column} WHERE {sql} LIMIT {at_most + 1}"  # noqa: S608
-            if self._all(f"SELECT count(*) FROM ({some})", values)[0][0] > at_most:  # noqa: S608
-                return None
             union.update(row[0] for row in self._all(some, values))
-        return union if len(union) <= at_most else None
+            if len(union) > at_most:
+                return None
+        return union
 
     def _matching(self, table: str, match: str, at_most: int) -> set[int] | None:
         rows = self._all(
@@ -346,14 +399,15 @@ class TaskSearch(HistoryFile):
         if index is None or where.needs <= COVERED[order.index]:
             return None
         rows = self._all(
-            f"SELECT rowid FROM tasks INDEXED BY {index} WHERE {where.sql} LIMIT {SET_AT_MOST + 1}",  # noqa: S608
+            f"SELECT rowid FROM tasks INDEXED BY {index} WHERE {where.sql} LIMIT {SORTED_AT_MOST + 1}",  # noqa: S608
             where.values,
         )
-        return {row[0] for row in rows} if len(rows) <= SET_AT_MOST else None
+        return {row[0] for row in rows} if len(rows) <= SORTED_AT_MOST else None
 
-    def _large_set(self, where: Where) -> set[int] | None:
+    def _large_set(self, where: Where, walked: Found) -> set[int] | None:
         """The rows of a text that is frequent, where the walk has found that hardly any row fits."""
-        found = (self._bounded(part, LARGE_SET) for part in where.texts)
+        order = sorted(range(len(where.texts)), key=lambda number: walked.fitted[number])
+        found = (self._bounded(where.texts[number], LARGE_SET) for number in order)
         return next((rowids for rowids in found if rowids is not None), None)
 
     # How many.
@@ -363,17 +417,24 @@ class TaskSearch(HistoryFile):
         where = self._where(query, states=False)
         if isinstance(where.tree, Fixed):
             return dict(self._all("SELECT state, n FROM counts") if where.tree.holds else ()), True
-        rowids = self._bounded_set(where, None)
+        walked = Found(SAMPLE, len(where.texts))
+        if where.texts:
+            walked = self._walk(where, ORDERS[Sort.RECEIVED], None, True, SAMPLE, checks=FIRST_CHECKS)
+        rowids = self._bounded_set(where, walked)
         if rowids is not None:
             return self._count_set(where, rowids)
         index = covering(where.needs)
         if not where.texts and index is not None:
-            rows = self._all(
-                f"SELECT state, count(*) FROM tasks INDEXED BY {index} WHERE {where.sql} GROUP BY state",  # noqa: S608
-                where.values,
-            )
-            return dict(rows), True
+            return self._count_scanned(where, index), True
         return self._count_newest(where)
+
+    def _count_scanned(self, where: Where, index: str) -> dict[int, int]:
+        """Two walks over an index: grouping the rows of the most frequent state would cost more."""
+        source = f"FROM tasks INDEXED BY {index} WHERE {where.sql}"
+        most = max(self._all("SELECT n, state FROM counts"), default=(0, 0))[1]
+        rows = self._all(f"SELECT state, count(*) {source} AND state != {most} GROUP BY state", where.values)
+        total: int = self._all(f"SELECT count(*) {source}", where.values)[0][0]
+        return {**dict(rows), most: total - sum(count for _, count in rows)}
 
     def _count_set(self, where: Where, rowids: set[int]) -> tuple[dict[int, int], bool]:
         source = "FROM tasks WHERE rowid IN (SELECT value FROM json_each(?))"
@@ -404,7 +465,7 @@ class TaskSearch(HistoryFile):
             for rows in self._batches(statement, values, until=until, sizes=CHECKED_AT_ONCE):
                 fitting = {row[0] for row in rows}
                 if where.texts:
-                    found = Found([], finished=True, fitted=[0] * len(where.texts), checked=SAMPLE)
+                    found = Found(len(rows), len(where.texts))
                     self._check(where, rows, found)
                     fitting = set(found.rowids)
                 for row in rows:

@@ -205,7 +205,7 @@ def _id(prefix: str) -> Tree:
 
 
 def _text(term: TextTerm, words: Words) -> Tree:
-    phrase = Phrase(tuple(words_of(term.words)), begins=not term.exact)
+    phrase = Phrase(words_of(term.words), begins=not term.exact)
     if not phrase.words:
         return Fixed(holds=False)
     fits = phrase.fits
@@ -240,9 +240,10 @@ def _argument(term: ArgumentTerm) -> Tree:
     if not term.path[-1].isdigit():
         words = [*words_of(term.path[-1]), *words]
     begins = bool(star) and readable and known[-1:].isalnum()
-    return InText(
-        "call", Phrase(tuple(words), begins).match if words else None, argument_test(term.path, term.value)
-    )
+    phrase = Phrase(words, begins=begins)
+    column = "args" if term.path[0].isdigit() else "kwargs"
+    fits = argument_test(term.path, term.value, phrase.fits if words else bool)
+    return InText("call", f"{column} : {phrase.match}" if words else None, fits)
 
 
 def _range(term: RangeTerm) -> Tree:

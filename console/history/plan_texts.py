@@ -8,11 +8,11 @@ tokenizer `unicode61` of SQLite's FTS5 has it (https://www.sqlite.org/fts5.html#
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from fnmatch import translate
 
 _WORD = re.compile(r"[^\W_]+")
+_BEGIN, _END = r"(?<![^\W_])", r"(?![^\W_])"
 _OPENING, _CLOSING = "([{", ")]}"
 _OPENINGS = frozenset(_OPENING)
 _DEEPEST = 60
@@ -28,43 +28,43 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-@dataclass(frozen=True, slots=True)
 class Phrase:
     """Words one after another; `begins`: the last one is the beginning of a word."""
 
-    words: tuple[str, ...]
-    begins: bool
-
-    @property
-    def match(self) -> str:
-        """As FTS5 wants it."""
-        return f'"{" ".join(self.words)}"{" *" if self.begins else ""}'
+    def __init__(self, words: Sequence[str], *, begins: bool) -> None:
+        self.words = tuple(words)
+        # As FTS5 wants it.
+        self.match = f'"{" ".join(words)}"{" *" if begins else ""}'
+        between = r"[\W_]+".join(re.escape(word) for word in words)
+        self._first = words[0] if words else ""
+        self._search = re.compile(_BEGIN + between + ("" if begins else _END)).search
 
     def fits(self, text: str | None) -> bool:
         """Whether `text` has it in it."""
         if not text:
             return False
         low = text.lower()
-        if self.words[0] not in low:
-            return False
-        end = "" if self.begins else " "
-        return f" {' '.join(self.words)}{end}" in f" {' '.join(_WORD.findall(low))} "
+        return self._first in low and self._search(low) is not None
 
 
-def argument_test(path: tuple[str, ...], value: str) -> Callable[[Texts], bool]:
-    """Whether the argument at `path` of a task is `value`, as far as its display text tells."""
-    known = "" if "\\" in value else max(re.split(r"[*'\"]", value.lower()), key=len)
+def argument_test(
+    path: tuple[str, ...], value: str, likely: Callable[[str | None], bool]
+) -> Callable[[Texts], bool]:
+    """Whether the argument at `path` of a task is `value`, as far as its display text tells.
+
+    A path that begins with a number is that of a positional argument. `likely` is asked first: reading a
+    display is slow.
+    """
     if "*" in value:
         fits = re.compile(translate(value.lower().replace("[", "[[]").replace("?", "[?]"))).match
     else:
         fits = re.compile(re.escape(value.lower()) + r"\Z").match
 
+    place = 0 if path[0].isdigit() else 1
+
     def test(texts: Texts) -> bool:
-        args, kwargs = texts[0], texts[1]
-        for text in (args if path[0].isdigit() else None, kwargs):
-            if text and known in text.lower() and any(fits(one.lower()) for one in values_at(text, path)):
-                return True
-        return False
+        text = texts[place]
+        return bool(text) and likely(text) and any(fits(one.lower()) for one in values_at(text or "", path))
 
     return test
 
