@@ -35,6 +35,7 @@ from console.collector.events import Event, EventDecoder
 from console.collector.fold import Fold
 from console.collector.follow import Followed, HistoryFollower
 from console.collector.history_lock import HistoryLock
+from console.collector.loss import LossCount
 from console.collector.reconcile import Give, Reconciler
 from console.collector.report import Reporter, Tell
 from console.collector.upkeep import Upkeep, collect_rarely
@@ -93,6 +94,7 @@ class Collector:
         self._now = now
         self._line = open_line(address, now=now) if line is None else line
         self._decoder = EventDecoder()
+        self._loss = LossCount()
         self._reader: StreamReader | None = None
         self._stopping = threading.Event()
         self._state = CollectorState.CONNECTING
@@ -273,14 +275,14 @@ class Collector:
                     received_at, self._reader = at, reader
                     self._subscribed = True
                     self._state, self._error = CollectorState.READING, ""
-                    self._gap(partial(_close_gap, at=at))
+                    self._end_gap(at)
                     self._decode(b"", events)  # what came together with the answer
                 case Lost(at=at, reason=reason, error=error):
                     self._lost(at, reason, error)
                 case Missing(at=at, reason=reason):
                     self._gap(partial(_open_gap, at=at, reason=reason))
                 case Complete(at=at):
-                    self._gap(partial(_close_gap, at=at))
+                    self._end_gap(at)
         self._fold_in(events, received_at)
 
     def _decode(self, data: bytes, events: list[Event]) -> None:
@@ -299,6 +301,12 @@ class Collector:
         if events and fold is not None:
             self._events += len(events)
             self._persistently(partial(_apply, fold, events, received_at))
+            if missed := self._loss.see(events):
+                self._gap(lambda store: store.add_lost(missed))
+
+    def _end_gap(self, at: float) -> None:
+        self._loss.gap()
+        self._gap(partial(_close_gap, at=at))
 
     def _lost(self, at: float, reason: str, error: ConsoleError | None) -> None:
         was_subscribed, self._subscribed = self._subscribed, False

@@ -207,6 +207,15 @@ class HistoryWriter:
             )
         )
 
+    def add_lost(self, tasks: int) -> None:
+        """So many more tasks are known to have been missed in the last gap."""
+        self._transaction(
+            lambda connection: connection.execute(
+                "UPDATE gaps SET lost = ifnull(lost, 0) + ? WHERE number = (SELECT max(number) FROM gaps)",
+                (tasks,),
+            )
+        )
+
     def gaps(self) -> list[Gap]:
         """All gaps, oldest first."""
         return [

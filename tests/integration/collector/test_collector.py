@@ -296,3 +296,26 @@ async def test_other_bounds_reach_the_collector_that_runs(broker: ValkeyServer, 
     await rig.until(lambda one: sum(one.counts.values()) == 1)
     assert rig.reader.detail("old") is None
     assert rig.reader.detail("fresh") is not None
+
+
+async def test_what_a_cut_has_cost_is_known_from_the_workers_own_count(
+    broker: ValkeyServer, rig: Rig
+) -> None:
+    def beat(at: float, processed: int) -> dict[str, object]:
+        worker = {"hostname": "celery@web", "pid": 3, "freq": 2.0}
+        return {"type": "worker-heartbeat", "timestamp": at, "processed": processed, **worker}
+
+    rig.start(broker.address)
+    await rig.reading()
+    now = time.time()
+    publish(broker, beat(now - 1, 0), life("a"), beat(now + 1, 1), beat(now + 2, 1))
+    await rig.until(lambda one: one.counts[TaskState.SUCCEEDED] == 1)
+    with broker.client() as client:
+        client.client_kill_filter(_type="pubsub")
+    await rig.until(lambda _: any(gap.end is not None for gap in rig.reader.gaps()))
+    await rig.reading()
+    (gap,) = rig.reader.gaps()
+    assert gap.lost is None
+    publish(broker, beat(now + 9, 1241), beat(now + 11, 1241))
+    await rig.until(lambda _: rig.reader.gaps()[-1].lost is not None)
+    assert rig.reader.gaps()[-1].lost == 1240
