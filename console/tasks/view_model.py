@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import Signal
 
 from console.broker.results import BackendResult
 from console.core.errors import ConsoleError
 from console.core.operations import Operation, OperationRunner, Subject
-from console.core.spawn import Tasks
 from console.history.model import Names, TaskRow, TaskState
-from console.history.query import Sort, quoted, text_with_states
-from console.tasks.columns import TableLayout, known_columns
+from console.history.query import quoted, text_with_states
 from console.tasks.export import ALL_COLUMNS, Format
 from console.tasks.exporting import ExportRequest, TaskExporter
 from console.tasks.model import (
@@ -32,29 +30,24 @@ from console.tasks.operations import (
     why_not_revoke,
     why_not_terminate,
 )
-from console.tasks.selection import Selection, breakdown, text_with_fingerprint
+from console.tasks.selection import Selection, breakdown
 from console.tasks.selection_acts import PacedAct
 from console.tasks.service import TasksService
-from console.tasks.views import SavedView
+from console.tasks.views_model import TableViews
 from console.tasks.views_store import ViewsStore
 
-KEEP_LAYOUT_MS = 800
 MOST_AT_ONCE = 50_000
 """So many revoked ids a worker remembers (celery/worker/state.py, REVOKES_MAX)."""
 TO_REVOKE = frozenset(state for state in TaskState if not state.is_final)
 TO_TERMINATE = frozenset({TaskState.STARTED})
 
 
-class TasksViewModel(QObject):
+class TasksViewModel(TableViews):
     """Lives on the main thread, as long as the program does."""
 
-    changed = Signal()
     story_changed = Signal()
     select_wanted = Signal(str)
-    query_wanted = Signal(str)
     selection_changed = Signal()
-    layout_changed = Signal()
-    views_changed = Signal()
     export_changed = Signal()
     act_changed = Signal()
     enable_events_wanted = Signal()
@@ -69,32 +62,20 @@ class TasksViewModel(QObject):
         exporter: TaskExporter | None = None,
     ) -> None:
         """Without `views` what is saved lives for this run."""
-        super().__init__()
-        self._service = service
+        super().__init__(service, views)
         self._runner = runner
-        self._views = views if views is not None else ViewsStore(None, clock=service.clock)
         self.exporter = exporter if exporter is not None else TaskExporter(clock=service.clock)
         self.selection = Selection()
-        self.grouped = False
         self.act: PacedAct | None = None
-        self.layout = TableLayout()
-        self._layout_timer = QTimer(self, singleShot=True, interval=KEEP_LAYOUT_MS)
-        self._layout_timer.timeout.connect(self._keep_layout)
-        self._tasks = Tasks("tasks page")
         self._reading_story = False
         self._story_change = -1
         self.selected_id: str | None = None
         self.story: TaskStory | None = None
         self.story_error: ConsoleError | None = None
         self.names = Names((), (), ())
-        self._views.changed.connect(lambda _none: self.views_changed.emit())
         self.exporter.changed.connect(lambda _none: self.export_changed.emit())
         service.changed.connect(self._on_snapshot)
         runner.changed.connect(self._on_operation)
-
-    @property
-    def snapshot(self) -> TasksSnapshot:
-        return self._service.snapshot
 
     @property
     def selected(self) -> TaskRow | None:
@@ -122,10 +103,6 @@ class TasksViewModel(QObject):
         states = states | {state} if wanted else states - {state}
         self.query_wanted.emit(text_with_states(self.snapshot.text, states))
 
-    def sort(self, column: str, descending: bool) -> None:
-        self._service.sort(Sort(column), descending=descending)
-        self._stand(replace(self.layout, sort=column, descending=descending))
-
     def set_at_top(self, at_top: bool) -> None:
         self._service.set_at_top(at_top)
 
@@ -139,103 +116,6 @@ class TasksViewModel(QObject):
         """Read the list from its first row again, whatever is selected."""
         self._service.keep_rows(())
         self._service.refresh()
-
-    def group(self, grouped: bool) -> None:
-        """Show the errors of what matches instead of the tasks."""
-        if grouped != self.grouped:
-            self.grouped = grouped
-            self._service.set_grouped(grouped)
-            self.changed.emit()
-
-    def open_group(self, number: int) -> None:
-        """Show the tasks with an error."""
-        self.group(False)
-        self.query_wanted.emit(text_with_fingerprint(self.snapshot.query, number))
-
-    # How the table stands.
-
-    def set_columns(self, columns: Sequence[str]) -> None:
-        """Show these columns in this order."""
-        self._stand(replace(self.layout, columns=known_columns(columns)))
-
-    def set_widths(self, widths: Mapping[str, int]) -> None:
-        """A person has dragged a column."""
-        self._stand(replace(self.layout, widths=dict(widths)))
-
-    def reset_columns(self) -> None:
-        """The columns of the first day, in their own widths."""
-        first = TableLayout()
-        self._stand(replace(self.layout, columns=first.columns, widths=first.widths))
-
-    def _stand(self, layout: TableLayout) -> None:
-        if layout == self.layout:
-            return
-        self.layout = layout
-        self._service.set_needs_detail(layout.needs_detail)
-        self._layout_timer.start()
-        self.layout_changed.emit()
-
-    def _keep_layout(self) -> None:
-        self._tasks.start(self._views.keep_layout(self.layout), name="keep layout")
-
-    # Saved views.
-
-    @property
-    def views(self) -> tuple[SavedView, ...]:
-        """All that can be chosen, those of the console first."""
-        return self._views.all
-
-    @property
-    def own_views(self) -> tuple[SavedView, ...]:
-        return self._views.own
-
-    @property
-    def current_view(self) -> SavedView | None:
-        """The view that is shown as it was saved."""
-        now = self.snapshot
-        return next((one for one in self.views if one.query == now.text and self._looks_like(one)), None)
-
-    def _looks_like(self, view: SavedView) -> bool:
-        order = (view.sort, view.descending) == (self.layout.sort, self.layout.descending)
-        return order and view.columns in ((), self.layout.columns)
-
-    def load_views(self) -> None:
-        """Read the saved views and how the table stood; once is enough."""
-        self._tasks.start(self._load_views(), name="views")
-
-    async def _load_views(self) -> None:
-        await self._views.load()
-        if not self._layout_timer.isActive() and self.layout == TableLayout():
-            layout = self._views.layout
-            self._service.sort(Sort(layout.sort), descending=layout.descending)
-            self._stand(layout)
-            self._layout_timer.stop()
-
-    def open_view(self, view: SavedView) -> None:
-        """Show a view: its query, order and columns."""
-        self.group(False)
-        columns = view.columns or self.layout.columns
-        self._service.sort(Sort(view.sort), descending=view.descending)
-        self._stand(replace(self.layout, sort=view.sort, descending=view.descending, columns=columns))
-        self.query_wanted.emit(view.query)
-
-    def save_view(self, name: str, *, with_columns: bool) -> None:
-        """Keep what is shown under a name."""
-        layout = self.layout
-        view = SavedView(
-            name.strip(),
-            self.snapshot.text,
-            sort=layout.sort,
-            descending=layout.descending,
-            columns=layout.columns if with_columns else (),
-        )
-        self._tasks.start(self._views.save(view), name="save view")
-
-    def rename_view(self, old: str, new: str) -> None:
-        self._tasks.start(self._views.rename(old, new.strip()), name="rename view")
-
-    def delete_view(self, name: str) -> None:
-        self._tasks.start(self._views.delete(name), name="delete view")
 
     # What is selected.
 
@@ -432,12 +312,8 @@ class TasksViewModel(QObject):
         self._tasks.start(self._load_names(), name="names")
 
     async def aclose(self) -> None:
-        if self._layout_timer.isActive():
-            self._layout_timer.stop()
-            await self._views.keep_layout(self.layout)
         await self.exporter.aclose()
-        await self._tasks.aclose()
-        await self._views.aclose()
+        await self.close_views()
 
     def _on_sent(self, task_id: str) -> None:
         self.select(task_id)
