@@ -24,6 +24,7 @@ from console.history.plan_terms import (
     Fixed,
     InText,
     RowTest,
+    Sql,
     Tree,
     both,
     conjuncts,
@@ -43,9 +44,8 @@ SET_AT_MOST = 60_000
 SORTED_AT_MOST = 20_000
 SMALL_SET = 2_000
 LARGE_SET = 300_000
-FIRST_CHECKS = 250  # of STEPS_BETWEEN_CHECKS: some 50,000 entries of an index, 5 ms
-FIRST_CHECKS_OF_ROWS = 30  # where each entry is looked up in its row
-SETS_AT_MOST = 3
+FIRST_CHECKS = 500  # of STEPS_BETWEEN_CHECKS: some 100,000 entries of an index, 5 ms
+FIRST_CHECKS_OF_ROWS = 60  # where each entry is looked up in its row
 MEMBERS_WALKED_FROM = 8_000
 FREQUENT = 0.1
 SAMPLE = 400
@@ -74,6 +74,14 @@ class Where:
     text_tests: tuple[RowTest, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """A set of rows that holds all that fit. `columns_hold`: its rows fit as far as columns tell."""
+
+    rowids: Set[int]
+    columns_hold: bool
+
+
 @dataclass(slots=True)
 class Found:
     """Rows in order, at most `limit`; `finished`: there are no more, or as many as wanted.
@@ -86,7 +94,7 @@ class Found:
     limit: int
     texts: int
     checks: int | None = None
-    members: Set[int] | None = None
+    members: Bounded | None = None
     rowids: list[int] = field(default_factory=list)
     finished: bool = False
     checked: int = 0
@@ -120,22 +128,21 @@ class TaskSearch(HistoryFile):
             return []
         order = ORDERS[query.sort]
         place = (order, after, query.descending, limit)
-        rowids = self._single(where)
+        rowids: Set[int] | None = self._single(where)
         if rowids is not None:
             return self._from_set(where, rowids, *place)
         known = where.needs <= COVERED[order.index]
         first = self._walk(where, *place, checks=FIRST_CHECKS if known else FIRST_CHECKS_OF_ROWS)
         if first.finished:
             return first.rowids
-        rowids = self._bounded_set(where, first)
-        if rowids is not None and where.texts and len(rowids) >= MEMBERS_WALKED_FROM:
-            again = self._walk(where, *place, checks=FIRST_CHECKS, members=rowids)
+        bounded = self._bounded_set(where, first)
+        rowids = None if bounded is None else bounded.rowids
+        if bounded is not None and len(bounded.rowids) >= MEMBERS_WALKED_FROM:
+            again = self._walk(where, *place, checks=FIRST_CHECKS, members=bounded)
             if again.finished:
                 return again.rowids
-        if not where.texts and (rowids is None or len(rowids) > SORTED_AT_MOST):
-            rowids = self._scanned_set(where, order)
-        elif rowids is None:
-            rowids = self._large_set(where, first)
+        if rowids is None:
+            rowids = self._large_set(where, first) if where.texts else self._scanned_set(where, order)
         if rowids is None:
             return self._walk(where, *place).rowids
         return self._from_set(where, rowids, *place)
@@ -185,9 +192,13 @@ class TaskSearch(HistoryFile):
         limit: int,
         *,
         checks: int | None = None,
-        members: Set[int] | None = None,
+        members: Bounded | None = None,
     ) -> Found:
         found = Found(limit, len(where.texts), checks, members)
+        fitting: Sql = (where.sql, where.values)
+        if members is not None and members.columns_hold:
+            fitting = ("1", ())
+        ends = "" if where.texts or members is not None else f" LIMIT {limit}"
         try:
             for stretch, number, keys, here in self._stretches(where, order, after, descending):
                 if found.checks is not None and found.checks < 0:
@@ -195,10 +206,10 @@ class TaskSearch(HistoryFile):
                 place, place_values = beyond(keys, here, descending=descending)
                 statement = (
                     f"SELECT {where.selected} FROM tasks INDEXED BY {order.index} "  # noqa: S608
-                    f"WHERE {stretch} AND {where.sql} AND {place} {ordered(keys, descending=descending)}"
-                    f"{'' if where.texts else f' LIMIT {limit - len(found.rowids)}'}"
+                    f"WHERE {stretch} AND {fitting[0]} AND {place} "
+                    f"{ordered(keys, descending=descending)}{ends}"
                 )
-                values = (*where.truth_values, *number, *where.values, *place_values)
+                values = (*where.truth_values, *number, *fitting[1], *place_values)
                 self._take(where, statement, values, found)
                 if found.full:
                     break
@@ -244,10 +255,12 @@ class TaskSearch(HistoryFile):
         checks = 10**9 if found.checks is None else found.checks
         until = time.monotonic() + STATEMENT_LIMIT_S
         for rows in self._batches(statement, values, until=until, sizes=sizes, checks=checks):
-            if not where.texts:
+            if found.members is not None:
+                rows = [row for row in rows if row[0] in found.members.rowids]
+            if where.texts:
+                self._check(where, rows, found)
+            else:
                 found.rowids += [row[0] for row in rows]
-                continue
-            self._check(where, rows, found)
             if found.full or found.is_hopeless:
                 del found.rowids[found.limit :]
                 return
@@ -256,8 +269,6 @@ class TaskSearch(HistoryFile):
 
     def _check(self, where: Where, rows: list[tuple[Any, ...]], found: Found) -> None:
         """Those of `rows` (number of the row, truths of the columns) whose texts fit."""
-        if found.members is not None:
-            rows = [row for row in rows if row[0] in found.members]
         texts = self._texts([row[0] for row in rows])
         found.checked += len(rows)
         for row in rows:
@@ -301,37 +312,41 @@ class TaskSearch(HistoryFile):
         return found.rowids
 
     def _single(self, where: Where) -> set[int] | None:
-        """The rows of an id or of a kind of error, where the query asks for one."""
+        """The rows of an id or of a rare kind of error, where the query asks for one."""
         for part in conjuncts(where.tree):
             if isinstance(part, Column) and part.column in ("id", "error"):
-                rowids = self._bounded(part, SET_AT_MOST)
+                rowids = self._bounded(part, SMALL_SET)
                 if rowids is not None:
                     return rowids
         return None
 
-    def _bounded_set(self, where: Where, walked: Found) -> set[int] | None:
-        """The rows that at most fit, where conditions alone leave few enough: what several of them leave.
+    def _bounded_set(self, where: Where, walked: Found) -> Bounded | None:
+        """The rows that at most fit, where one condition alone leaves few enough.
 
         Texts that fitted often while walking are not asked for: they are frequent.
         """
-        columns = [(self._size(part), part) for part in conjuncts(where.tree) if not has_text(part)]
-        sized = sorted((size for size in columns if size[0] is not None), key=lambda one: one[0] or 0)
-        found: set[int] | None = None
-        for _, part in sized[:SETS_AT_MOST]:
-            found = self._within(found, part)
-            if found is not None and len(found) <= SMALL_SET:
-                return found
+        rowids = self._led_set(where)
+        columns_hold = rowids is not None
+        if rowids is not None and len(rowids) <= SMALL_SET:
+            return Bounded(rowids, columns_hold)
         for number, part in enumerate(where.texts):
             if walked.checked >= SAMPLE and walked.fitted[number] > walked.checked * FREQUENT:
                 continue
-            found = self._within(found, part)
-        return found
+            some = self._bounded(part, SET_AT_MOST)
+            if some is not None:
+                rowids = some if rowids is None else rowids & some
+        return None if rowids is None else Bounded(rowids, columns_hold)
 
-    def _within(self, found: set[int] | None, part: Tree) -> set[int] | None:
-        rowids = self._bounded(part, SET_AT_MOST)
-        if rowids is None or found is None:
-            return found if rowids is None else rowids
-        return found & rowids
+    def _led_set(self, where: Where) -> set[int] | None:
+        """The rows whose columns fit, from the index of the column that leaves the fewest."""
+        columns = [(self._size(part), part) for part in conjuncts(where.tree) if not has_text(part)]
+        sized = [(size, part) for size, part in columns if size is not None]
+        if not sized:
+            return None
+        _, part = min(sized, key=lambda one: one[0])
+        if isinstance(part, Column):
+            return self._led(part, SET_AT_MOST, (where.sql, where.values))
+        return self._bounded(part, SET_AT_MOST)
 
     def _size(self, tree: Tree) -> int | None:
         """How many rows at most fit the columns of `tree`; None when there are too many."""
@@ -357,8 +372,8 @@ class TaskSearch(HistoryFile):
     def _bounded(self, tree: Tree, at_most: int) -> set[int] | None:
         """The rows that at most fit `tree`; None when there may be more than `at_most`."""
         match tree:
-            case Column(_, _, _, leads, _):
-                return self._led(tree.column, leads, at_most)
+            case Column():
+                return self._led(tree, at_most)
             case InText(table, match, _):
                 return None if match is None else self._matching(table, match, at_most)
             case Either(parts):
@@ -375,13 +390,11 @@ class TaskSearch(HistoryFile):
             case _:
                 return None
 
-    def _led(
-        self, column: str, leads: tuple[tuple[str, tuple[Any, ...]], ...], at_most: int
-    ) -> set[int] | None:
+    def _led(self, column: Column, at_most: int, also: Sql = ("1", ())) -> set[int] | None:
         union: set[int] = set()
-        for sql, values in leads:
-            some = f"SELECT rowid FROM tasks INDEXED BY tasks_{column} WHERE {sql} LIMIT {at_most + 1}"  # noqa: S608
-            union.update(row[0] for row in self._all(some, values))
+        for sql, values in column.leads:
+            some = f"SELECT rowid FROM tasks INDEXED BY tasks_{column.column} WHERE {sql} AND {also[0]}"  # noqa: S608
+            union.update(row[0] for row in self._all(f"{some} LIMIT {at_most + 1}", (*values, *also[1])))
             if len(union) > at_most:
                 return None
         return union
@@ -420,9 +433,9 @@ class TaskSearch(HistoryFile):
         walked = Found(SAMPLE, len(where.texts))
         if where.texts:
             walked = self._walk(where, ORDERS[Sort.RECEIVED], None, True, SAMPLE, checks=FIRST_CHECKS)
-        rowids = self._bounded_set(where, walked)
-        if rowids is not None:
-            return self._count_set(where, rowids)
+        bounded = self._bounded_set(where, walked)
+        if bounded is not None:
+            return self._count_set(where, bounded.rowids)
         index = covering(where.needs)
         if not where.texts and index is not None:
             return self._count_scanned(where, index), True
@@ -436,7 +449,7 @@ class TaskSearch(HistoryFile):
         total: int = self._all(f"SELECT count(*) {source}", where.values)[0][0]
         return {**dict(rows), most: total - sum(count for _, count in rows)}
 
-    def _count_set(self, where: Where, rowids: set[int]) -> tuple[dict[int, int], bool]:
+    def _count_set(self, where: Where, rowids: Set[int]) -> tuple[dict[int, int], bool]:
         source = "FROM tasks WHERE rowid IN (SELECT value FROM json_each(?))"
         some = json.dumps(list(rowids))
         if not where.texts:

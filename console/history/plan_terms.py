@@ -139,6 +139,8 @@ def resolved(node: Node | None, *, words: Words, now: float) -> Tree:  # noqa: C
             return both([resolved(part, words=words, now=now) for part in parts])
         case Or(parts):
             return either([resolved(part, words=words, now=now) for part in parts])
+        case Not(StateTerm(states)):
+            return _numbers("state", [code for state, code in CODE_OF.items() if state not in states])
         case Not(part):
             inner = resolved(part, words=words, now=now)
             if isinstance(inner, Fixed):
@@ -278,7 +280,8 @@ def implied(tree: Tree) -> Sql | None:
         case InText():
             return None
         case Both(parts):
-            return _joined([one for one in map(implied, parts) if one is not None], "AND")
+            found = [implied(part) for part in sorted(parts, key=_cost)]
+            return _joined([one for one in found if one is not None], "AND")
         case Either(parts):
             found = [implied(part) for part in parts]
             return None if None in found else _joined([one for one in found if one is not None], "OR")
@@ -287,6 +290,15 @@ def implied(tree: Tree) -> Sql | None:
             return None if inner is None else (f"NOT ({inner[0]})", inner[1])
         case _:
             assert_never(tree)
+
+
+def _cost(tree: Tree) -> int:
+    """What is quick to test comes first: SQLite tests in the order of writing."""
+    if isinstance(tree, Unless):
+        return _cost(tree.part)
+    if not isinstance(tree, Column):
+        return 3
+    return 0 if len(tree.numbers) == 1 else 2 if len(tree.numbers) > COMPARED_ONE_BY_ONE else 1
 
 
 def implying(tree: Tree) -> Sql | None:
