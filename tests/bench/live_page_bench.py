@@ -57,6 +57,7 @@ FRAME_MS = 16
 MARK_EVERY_S = 0.4
 PER_BATCH = 20_000
 SETTLE_S = 3.0
+LONGEST_EXPORT_S = 240.0
 QUERY = 'state:failed name:*invoice* -worker:web-2 runtime:>10ms "someone"'
 
 
@@ -242,7 +243,7 @@ async def measure(console: Console, port: int, rate: int, seconds: float, *, exp
     await asyncio.sleep(SETTLE_S)
     frames, marked = Frames(), Marked(page, port)
     tell(console, "idle", await phase(frames, seconds / 3))
-    publisher = publishing(port, rate, seconds * 12)
+    publisher = publishing(port, rate, seconds * 9 + (LONGEST_EXPORT_S if export else 0))
     await asyncio.get_running_loop().run_in_executor(None, publisher.__enter__)
     try:
         await asyncio.sleep(SETTLE_S)
@@ -264,6 +265,12 @@ async def measure(console: Console, port: int, rate: int, seconds: float, *, exp
         console.tasks_view.group(False)
         if export:
             tell(console, "exporting", {**await exporting(console, frames), "rate": export_rate(console)})
+        worst_ms = {
+            "live": await held(seconds),
+            "scrolling": await held(seconds, lambda: wheel(page)),
+            "typing": await held(seconds, typing(page)),
+        }
+        tell(console, "held at most, ms", worst_ms)
     finally:
         publisher.__exit__(None, None, None)
         marked.close()
@@ -272,22 +279,28 @@ async def measure(console: Console, port: int, rate: int, seconds: float, *, exp
 
 
 async def phase(frames: Frames, seconds: float, act: Any = None) -> dict[str, Any]:
-    """The frames while `act` is done again and again; then for a while how long the thread was held."""
-
-    async def go_on(for_s: float) -> None:
-        end_s = time.monotonic() + for_s
-        while time.monotonic() < end_s:
-            if act is not None:
-                act()
-            await asyncio.sleep(0.06)
-
+    """The frames while `act` is done again and again."""
     frames.start()
-    await go_on(seconds)
-    found = frames.stop()
-    # Afterwards, because it begins with a collection of garbage.
+    await go_on(seconds, act)
+    return frames.stop()
+
+
+async def held(seconds: float, act: Any = None) -> float:
+    """The longest that the main thread was held meanwhile, milliseconds.
+
+    Last of all: it begins with a collection of garbage, and ends what the console has kept from being one.
+    """
     with Heartbeat() as heart:
-        await go_on(seconds / 3)
-    return {**found, "held_worst_ms": round(heart.worst_s * 1000, 1)}
+        await go_on(seconds, act)
+    return round(heart.worst_s * 1000, 1)
+
+
+async def go_on(seconds: float, act: Any) -> None:
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        if act is not None:
+            act()
+        await asyncio.sleep(0.06)
 
 
 async def exporting(console: Console, frames: Frames) -> dict[str, Any]:
