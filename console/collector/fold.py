@@ -42,7 +42,7 @@ from console.history.marks import (
 from console.history.model import TaskState, WorkerSeen
 from console.history.retention import Removed
 from console.history.schema import WordKind
-from console.history.words import WordNumbers, WordStore
+from console.history.words import CountedWords, WordNumbers, WordStore
 from console.history.writer import Batch
 
 KEPT_TASKS = 20_000
@@ -98,7 +98,7 @@ class Fold:
         self._tasks: dict[str, FoldedTask] = {}
         self._dirty: dict[str, FoldedTask] = {}
         self._words = WordNumbers(store)
-        number = self._words.number
+        number = CountedWords(self._words).number
         self._figures = FigureCounters(
             partial(number, WordKind.NAME), partial(number, WordKind.QUEUE), kept=store.figure_steps()
         )

@@ -30,6 +30,7 @@ PLAIN = -1
 ALL_EVERY_S = 20.0
 FEW_EVERY_S = 1.0
 FEW = 500
+MANY = 50_000
 _FIELDS = 5
 
 FigureKey = tuple[int, int, int, int]
@@ -164,7 +165,7 @@ class FigureCounters:
         if not held:
             return False
         passed_s = abs(now_s - self._stored_s)  # a clock that was set back must not hold anything up
-        return passed_s >= (FEW_EVERY_S if held <= FEW else ALL_EVERY_S)
+        return passed_s >= (FEW_EVERY_S if held <= FEW else ALL_EVERY_S) or held > MANY
 
 
 def store_figures(connection: sqlite3.Connection, batch: FigureBatch) -> None:

@@ -6,11 +6,15 @@ for last, and one look into an index finds any other.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from console.history.schema import WordKind
 
 GENERATION = 8192
+COUNTED_AT_MOST = 5_000
+COUNTED_FOR_S = 86_400.0
 
 
 class WordStore(Protocol):
@@ -60,3 +64,30 @@ class WordNumbers:
         """Words have been removed from the history; what is not stored yet stays."""
         self._young.clear()
         self._old.clear()
+
+
+class CountedWords:
+    """Numbers for words that figures are kept for: no more than some thousand of a kind in a day.
+
+    Figures are kept much longer than tasks, so names that each come once must not fill the history with them;
+    what is beyond counts as unknown, and so in the sums only.
+    """
+
+    def __init__(self, words: WordNumbers, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._words = words
+        self._clock = clock
+        self._counted: dict[WordKind, set[str]] = {}
+        self._since_s = clock()
+
+    def number(self, kind: WordKind, word: str) -> int:
+        """As `WordNumbers.number`; 0 for a word that is not counted."""
+        counted = self._counted.setdefault(kind, set())
+        if word not in counted:
+            if len(counted) >= COUNTED_AT_MOST:
+                if self._clock() - self._since_s < COUNTED_FOR_S:
+                    return 0
+                self._counted.clear()
+                self._since_s = self._clock()
+                return self.number(kind, word)
+            counted.add(word)
+        return self._words.number(kind, word)

@@ -20,7 +20,7 @@ from console.collector.fold import Fold
 from console.core.errors import ConsoleError
 from console.history.model import Measure
 from console.history.schema import WordKind
-from console.history.words import GENERATION, WordNumbers
+from console.history.words import COUNTED_AT_MOST, GENERATION, CountedWords, WordNumbers
 from console.history.writer import Batch, HistoryWriter
 from tests.contract.history.agreement import assert_agrees
 
@@ -128,6 +128,15 @@ def test_words_are_found_again_however_many_there_are(tmp_path: Path) -> None:
     again = WordNumbers(writer)
     assert again.number(WordKind.NAME, "task-77") == numbers[77]
     assert again.number(WordKind.NAME, "another") == max(numbers.values()) + 1
+    clock = [0.0]
+    counted = CountedWords(again, clock=lambda: clock[0])
+    assert counted.number(WordKind.NAME, "task-77") == numbers[77]
+    for number in range(COUNTED_AT_MOST):
+        counted.number(WordKind.NAME, f"task-{number}")
+    assert counted.number(WordKind.NAME, f"task-{COUNTED_AT_MOST}") == 0
+    assert counted.number(WordKind.NAME, "task-77") == numbers[77]
+    clock[0] += 90_000.0
+    assert counted.number(WordKind.NAME, f"task-{COUNTED_AT_MOST}") == numbers[COUNTED_AT_MOST]
     with pytest.raises(ConsoleError):
         writer.commit(Batch(change=2, alive=NOW, words=[(numbers[1], WordKind.NAME, "taken")]))
     writer.close()
