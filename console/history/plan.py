@@ -43,10 +43,13 @@ from console.history.statements import COVERED, ORDERS, Order, beyond, covering,
 SET_AT_MOST = 60_000
 SORTED_AT_MOST = 20_000
 SMALL_SET = 2_000
+QUICK_SET = 10_000  # quicker to look up and sort than any walk that may find nothing
 LARGE_SET = 300_000
 FIRST_CHECKS = 500  # of STEPS_BETWEEN_CHECKS: some 100,000 entries of an index, 5 ms
 FIRST_CHECKS_OF_ROWS = 60  # where each entry is looked up in its row
-MEMBERS_WALKED_FROM = 8_000
+FIRST_CHECKS_OF_IDS = 15  # where those rows are all over the file
+MEMBER_CHECKS = 150
+MEMBERS_WALKED_FROM = 12_000
 FREQUENT = 0.1
 SAMPLE = 400
 WORTH_CHECKING = 4_000
@@ -58,7 +61,7 @@ _NO_TEXTS: Texts = (None, None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A query made ready: `sql` is implied by it, `needs` are the columns that it reads.
+    """A query made ready: `sql` is implied by it, `needs` are the columns that must be read for every row.
 
     `selected` are the number of the row and the truth of each column where the texts decide too:
     `text_tests` tell that of `texts`, the parts that must hold.
@@ -128,21 +131,24 @@ class TaskSearch(HistoryFile):
             return []
         order = ORDERS[query.sort]
         place = (order, after, query.descending, limit)
-        rowids: Set[int] | None = self._single(where)
+        rowids: Set[int] | None = self._led_set(where, SMALL_SET if where.texts else QUICK_SET)
         if rowids is not None:
             return self._from_set(where, rowids, *place)
         known = where.needs <= COVERED[order.index]
-        first = self._walk(where, *place, checks=FIRST_CHECKS if known else FIRST_CHECKS_OF_ROWS)
+        if known and not where.texts:
+            return self._walk(where, *place).rowids
+        checks = FIRST_CHECKS if known else FIRST_CHECKS_OF_ROWS
+        first = self._walk(where, *place, checks=FIRST_CHECKS_OF_IDS if query.sort is Sort.ID else checks)
         if first.finished:
             return first.rowids
         bounded = self._bounded_set(where, first)
         rowids = None if bounded is None else bounded.rowids
         if bounded is not None and len(bounded.rowids) >= MEMBERS_WALKED_FROM:
-            again = self._walk(where, *place, checks=FIRST_CHECKS, members=bounded)
+            again = self._walk(where, *place, checks=MEMBER_CHECKS, members=bounded)
             if again.finished:
                 return again.rowids
         if rowids is None:
-            rowids = self._large_set(where, first) if where.texts else self._scanned_set(where, order)
+            rowids = self._large_set(where, first) if where.texts else self._scanned_set(where)
         if rowids is None:
             return self._walk(where, *place).rowids
         return self._from_set(where, rowids, *place)
@@ -156,7 +162,8 @@ class TaskSearch(HistoryFile):
             tree = both([chips, tree])
         sql, values = implied(tree) or ("1", ())
         columns = tuple(dict.fromkeys(one for one in leaves(tree) if isinstance(one, Column)))
-        needs = frozenset(column.column for column in columns)
+        plain = [leaf for part in conjuncts(tree) if not has_text(part) for leaf in leaves(part)]
+        needs = frozenset(leaf.column for leaf in plain if isinstance(leaf, Column))
         if not has_text(tree):
             return Where(tree, sql, values, needs)
         places = {column: place for place, column in enumerate(columns, 1)}
@@ -302,7 +309,7 @@ class TaskSearch(HistoryFile):
         keys = order.sorted_keys
         place, place_values = beyond(keys, after, descending=descending)
         statement = (
-            f"SELECT {where.selected} FROM tasks WHERE rowid IN (SELECT value FROM json_each(?)) "  # noqa: S608
+            f"SELECT {where.selected} FROM tasks NOT INDEXED WHERE rowid IN (SELECT value FROM json_each(?)) "  # noqa: S608
             f"AND {where.sql} AND {place} {ordered(keys, descending=descending)}"
             f"{'' if where.texts else f' LIMIT {limit}'}"
         )
@@ -311,21 +318,12 @@ class TaskSearch(HistoryFile):
         self._take(where, statement, values, found)
         return found.rowids
 
-    def _single(self, where: Where) -> set[int] | None:
-        """The rows of an id or of a rare kind of error, where the query asks for one."""
-        for part in conjuncts(where.tree):
-            if isinstance(part, Column) and part.column in ("id", "error"):
-                rowids = self._bounded(part, SMALL_SET)
-                if rowids is not None:
-                    return rowids
-        return None
-
     def _bounded_set(self, where: Where, walked: Found) -> Bounded | None:
         """The rows that at most fit, where one condition alone leaves few enough.
 
         Texts that fitted often while walking are not asked for: they are frequent.
         """
-        rowids = self._led_set(where)
+        rowids = self._led_set(where, SET_AT_MOST)
         columns_hold = rowids is not None
         if rowids is not None and len(rowids) <= SMALL_SET:
             return Bounded(rowids, columns_hold)
@@ -337,37 +335,37 @@ class TaskSearch(HistoryFile):
                 rowids = some if rowids is None else rowids & some
         return None if rowids is None else Bounded(rowids, columns_hold)
 
-    def _led_set(self, where: Where) -> set[int] | None:
+    def _led_set(self, where: Where, at_most: int) -> set[int] | None:
         """The rows whose columns fit, from the index of the column that leaves the fewest."""
-        columns = [(self._size(part), part) for part in conjuncts(where.tree) if not has_text(part)]
+        columns = [(self._size(part, at_most), part) for part in conjuncts(where.tree) if not has_text(part)]
         sized = [(size, part) for size, part in columns if size is not None]
         if not sized:
             return None
         _, part = min(sized, key=lambda one: one[0])
         if isinstance(part, Column):
-            return self._led(part, SET_AT_MOST, (where.sql, where.values))
-        return self._bounded(part, SET_AT_MOST)
+            return self._led(part, at_most, (where.sql, where.values))
+        return self._bounded(part, at_most)
 
-    def _size(self, tree: Tree) -> int | None:
-        """How many rows at most fit the columns of `tree`; None when there are too many."""
+    def _size(self, tree: Tree, at_most: int) -> int | None:
+        """How many rows at most fit the columns of `tree`; None when there are more than `at_most`."""
         match tree:
             case Column(column, _, _, leads, _):
-                sizes = [self._led_size(column, lead) for lead in leads]
+                sizes = [self._led_size(column, lead, at_most) for lead in leads]
             case Either(parts):
-                sizes = [self._size(part) for part in parts]
+                sizes = [self._size(part, at_most) for part in parts]
             case Both(parts):
-                known = [size for size in map(self._size, parts) if size is not None]
+                known = [size for part in parts if (size := self._size(part, at_most)) is not None]
                 sizes = [min(known)] if known else [None]
             case _:
                 return None
         size = sum(one for one in sizes if one is not None)
-        return None if None in sizes or size > SET_AT_MOST else size
+        return None if None in sizes or size > at_most else size
 
-    def _led_size(self, column: str, lead: tuple[str, tuple[Any, ...]]) -> int | None:
+    def _led_size(self, column: str, lead: Sql, at_most: int) -> int | None:
         sql, values = lead
-        some = f"SELECT 1 FROM tasks INDEXED BY tasks_{column} WHERE {sql} LIMIT {SET_AT_MOST + 1}"  # noqa: S608
+        some = f"SELECT 1 FROM tasks INDEXED BY tasks_{column} WHERE {sql} LIMIT {at_most + 1}"  # noqa: S608
         size: int = self._all(f"SELECT count(*) FROM ({some})", values)[0][0]  # noqa: S608
-        return size if size <= SET_AT_MOST else None
+        return size if size <= at_most else None
 
     def _bounded(self, tree: Tree, at_most: int) -> set[int] | None:
         """The rows that at most fit `tree`; None when there may be more than `at_most`."""
@@ -406,10 +404,10 @@ class TaskSearch(HistoryFile):
         )
         return {row[0] for row in rows} if len(rows) <= at_most else None
 
-    def _scanned_set(self, where: Where, order: Order) -> set[int] | None:
+    def _scanned_set(self, where: Where) -> set[int] | None:
         """What fits, by one walk over an index that knows every column, where the order's own does not."""
         index = covering(where.needs)
-        if index is None or where.needs <= COVERED[order.index]:
+        if index is None:
             return None
         rows = self._all(
             f"SELECT rowid FROM tasks INDEXED BY {index} WHERE {where.sql} LIMIT {SORTED_AT_MOST + 1}",  # noqa: S608
@@ -450,7 +448,7 @@ class TaskSearch(HistoryFile):
         return {**dict(rows), most: total - sum(count for _, count in rows)}
 
     def _count_set(self, where: Where, rowids: Set[int]) -> tuple[dict[int, int], bool]:
-        source = "FROM tasks WHERE rowid IN (SELECT value FROM json_each(?))"
+        source = "FROM tasks NOT INDEXED WHERE rowid IN (SELECT value FROM json_each(?))"
         some = json.dumps(list(rowids))
         if not where.texts:
             rows = self._all(

@@ -37,13 +37,13 @@ from console.history.schema import WordKind
 from tests.contract.history.query_world import NOW, TASKS, World, fill, fits
 
 PATIENT = {"COUNTING_S": 3.0}
-NO_WALK = {**PATIENT, "FIRST_CHECKS": -1, "FIRST_CHECKS_OF_ROWS": -1, "SAMPLE": 1}
+NO_WALK = {**PATIENT, "FIRST_CHECKS": -1, "FIRST_CHECKS_OF_ROWS": -1, "FIRST_CHECKS_OF_IDS": -1, "SAMPLE": 1}
 PLANS: dict[str, dict[str, float]] = {
     "normal": PATIENT,
     "no walk": NO_WALK,
-    "no set": {**NO_WALK, "SET_AT_MOST": 3, "SORTED_AT_MOST": 3, "LARGE_SET": 3},
-    "large set": {**NO_WALK, "SET_AT_MOST": 3, "SORTED_AT_MOST": 3, "MEMBERS_WALKED_FROM": 1},
-    "members": {"SAMPLE": 1, "WORTH_CHECKING": 0, "FREQUENT": 2.0, "MEMBERS_WALKED_FROM": 1, "SMALL_SET": 0},
+    "no set": {**NO_WALK, "SET_AT_MOST": 3, "SORTED_AT_MOST": 3, "SMALL_SET": 0, "QUICK_SET": 0, "LARGE_SET": 3},
+    "large set": {**NO_WALK, "SET_AT_MOST": 3, "SORTED_AT_MOST": 3, "SMALL_SET": 0, "QUICK_SET": 0, "MEMBERS_WALKED_FROM": 1},
+    "members": {"SAMPLE": 1, "WORTH_CHECKING": 0, "FREQUENT": 2.0, "MEMBERS_WALKED_FROM": 1, "SMALL_SET": 0, "QUICK_SET": 0},
 }
 
 
