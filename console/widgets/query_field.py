@@ -186,7 +186,9 @@ class QueryField(SearchField):
             self.setAccessibleDescription(self._list.current_words())
 
     def _on_changed(self) -> None:
-        self._mark = None
+        if self._mark is not None:
+            self._mark = None
+            self.setAccessibleDescription("")
         self.set_error(False)
         self.setToolTip("")
         self._color()

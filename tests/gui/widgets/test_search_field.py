@@ -127,6 +127,7 @@ def test_a_marked_word_says_why_until_the_text_changes(field: QueryField) -> Non
     QTest.keyClicks(field, "y")
     assert field.mark() is None
     assert not field.property("error")
+    assert field.accessibleDescription() == ""
     assert field.text() == "state:wrong xy"
 
 
