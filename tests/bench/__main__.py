@@ -6,7 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from tests.bench import collector_bench, collector_pages_bench, first_paint, flower_bench, stack
+from tests.bench import (
+    collector_bench,
+    collector_pages_bench,
+    first_paint,
+    flower_bench,
+    kills_bench,
+    malformed_bench,
+    stack,
+)
 
 
 def run_alone(module: str) -> None:
@@ -20,6 +28,8 @@ BENCHES: dict[str, Callable[[], object]] = {
     "collector": lambda: collector_bench.main([]),
     "flower": lambda: flower_bench.main([]),
     "pages": lambda: collector_pages_bench.main([]),
+    "kills": kills_bench.main,
+    "malformed": malformed_bench.main,
     "live-page": lambda: run_alone("tests.bench.live_page_bench"),
 }
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ class Aftermath:
     again_s: list[float]
 
 
-class _Collector:
+class RunningCollector:
     """One life of a collector, without a window."""
 
     def __init__(self, address: BrokerAddress, history_file: Path) -> None:
@@ -62,18 +62,21 @@ class _Collector:
         self.process.stdin.write(encode_config(config))
         self.process.stdin.flush()
 
-    def until(self, state: CollectorState, *, change: int = 0) -> CollectorSummary:
-        """The first summary with this state and at least this change."""
+    def until(self, condition: Callable[[CollectorSummary], bool]) -> CollectorSummary:
+        """The first summary from now on that fits."""
         assert self.process.stdout
         deadline_s = time.monotonic() + DEADLINE_S
         while select.select([self.process.stdout], [], [], max(0.0, deadline_s - time.monotonic()))[0]:
             data = os.read(self.process.stdout.fileno(), 65_536)
             for line in self._splitter.feed(data):
                 summary = decode_summary(line)
-                if summary.state is state and summary.change >= change:
+                if condition(summary):
                     return summary
             assert data, "it ended by itself"
-        raise AssertionError(f"never {state}")
+        raise AssertionError("never said")
+
+    def reading(self, *, change: int = 0) -> CollectorSummary:
+        return self.until(lambda one: one.state is CollectorState.READING and one.change >= change)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -98,15 +101,15 @@ def kill_again_and_again(broker: ValkeyServer, history_file: Path, *, kills: int
     with _load(broker) as published:
         for _ in range(kills):
             began_s = time.monotonic()
-            collector = _Collector(broker.address, history_file)
-            reading = collector.until(CollectorState.READING)
+            collector = RunningCollector(broker.address, history_file)
+            reading = collector.reading()
             again_s.append(time.monotonic() - began_s)
-            collector.until(CollectorState.READING, change=reading.change + moments.randrange(1, 4))
+            collector.reading(change=reading.change + moments.randrange(1, 4))
             time.sleep(moments.random() * 0.1)  # anywhere in a batch
             collector.kill()
-        collector = _Collector(broker.address, history_file)
-        reading = collector.until(CollectorState.READING)
-        collector.until(CollectorState.READING, change=reading.change + 1)
+        collector = RunningCollector(broker.address, history_file)
+        reading = collector.reading()
+        collector.reading(change=reading.change + 1)
     collector.close()
     with closing(HistoryWriter(history_file)) as store:
         gaps, stored = store.gaps(), sum(store.counts().values())
