@@ -43,6 +43,8 @@ LAST_WORDS_S = 0.5
 LONGEST_WORDS_S = 3.0
 FULL_LOOK_S = 0.05
 SOON_S = 1.0
+STEADY_S = 1.0
+"""A line that stood for so long is made again at once: it may have been cut in the middle of a burst."""
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
 # What is refused is not hammered at: the broker logs each login, and may lock the user out.
@@ -260,6 +262,7 @@ class EventLine(ABC):
             self._cut = ""
             self._heard_at = self._now()
             self._put(Subscribed(self._heard_at, reader))
+            began_s = time.monotonic()
             try:
                 reason = self._drain(line)
             finally:
@@ -267,7 +270,8 @@ class EventLine(ABC):
             if not self._stop.is_set():
                 log.info("The line to the events was lost: %s", reason)
                 self._put(Lost(self._missed_since(), reason))
-                self._stop.wait(pause_s)
+                if time.monotonic() - began_s < STEADY_S:
+                    self._stop.wait(pause_s)
             while self.held > self._limit // 2 and not self._stop.is_set():
                 self._stop.wait(0.05)
 
