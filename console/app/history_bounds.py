@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from console.history.retention import STANDARD_RETENTION, Retention
+from console.history.bounds import STANDARD_RETENTION, Retention
 
 GIB = 1024**3
 MOST_DAYS = 3650

@@ -8,7 +8,7 @@ from pathlib import Path
 from PySide6.QtWidgets import QWidget
 
 from console.app.history_bounds import GIB, LEAST_GIB, MOST_DAYS, MOST_GIB
-from console.history.retention import Retention
+from console.history.bounds import Retention
 from console.widgets.dialog import ConsoleDialog
 from console.widgets.fields import Field, TextField
 from console.widgets.label import Text

@@ -12,7 +12,7 @@ from typing import Literal, cast
 
 from console.app.history_bounds import GIB, bounds_in
 from console.core.home import write_atomically
-from console.history.retention import STANDARD_RETENTION, Retention
+from console.history.bounds import STANDARD_RETENTION, Retention
 from console.widgets.theme import theme
 from console.window.main_window import NAV, MainWindow
 

@@ -25,8 +25,8 @@ from console.collector.wire import (
 from console.core.clock import Clock
 from console.core.happening import Happening
 from console.core.spawn import Tasks
+from console.history.bounds import STANDARD_RETENTION, Retention
 from console.history.model import CollectorState, CollectorSummary, TaskState
-from console.history.retention import STANDARD_RETENTION, Retention
 
 log = logging.getLogger(__name__)
 

@@ -40,9 +40,9 @@ from console.collector.reconcile import Give, Reconciler
 from console.collector.report import Reporter, Tell
 from console.collector.upkeep import Upkeep, collect_rarely
 from console.core.errors import ConsoleError
+from console.history.bounds import STANDARD_RETENTION, Retention
 from console.history.marks import Mark
 from console.history.model import CollectorState, CollectorSummary, TaskState
-from console.history.retention import STANDARD_RETENTION, Retention
 from console.history.schema import Sign
 from console.history.writer import HistoryWriter
 

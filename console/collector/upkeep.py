@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from console.collector.fold import Fold
 from console.core.errors import ConsoleError
-from console.history.retention import Retention
+from console.history.bounds import Retention
 from console.history.writer import HistoryWriter
 
 log = logging.getLogger(__name__)

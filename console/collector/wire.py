@@ -21,8 +21,8 @@ from console.broker.address_wire import (
 )
 from console.broker.database import DatabaseAddress
 from console.core.errors import Cause, ConsoleError
+from console.history.bounds import STANDARD_RETENTION, Retention
 from console.history.model import CollectorState, CollectorSummary, TaskState, WorkerSeen
-from console.history.retention import STANDARD_RETENTION, Retention
 
 MAX_LINE_BYTES = 1024 * 1024
 

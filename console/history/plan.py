@@ -34,7 +34,6 @@ from console.history.plan_terms import (
     resolved,
     row_test,
 )
-from console.history.plan_texts import Texts
 from console.history.query import Cursor, Sort, TaskQuery
 from console.history.query_terms import StateTerm
 from console.history.schema import WordKind
@@ -43,7 +42,9 @@ from console.history.statements import COVERED, ORDERS, Order, beyond, covering,
 SET_AT_MOST = 60_000
 SORTED_AT_MOST = 20_000
 SMALL_SET = 2_000
-QUICK_SET = 10_000  # quicker to look up and sort than any walk that may find nothing
+# Quicker to look up than a walk that may find nothing, by the number of conditions that must hold.
+QUICK_SETS = (10_000, 25_000, 50_000)
+COUNTING_CHECKS = 6_000
 LARGE_SET = 300_000
 FIRST_CHECKS = 500  # of STEPS_BETWEEN_CHECKS: some 100,000 entries of an index, 5 ms
 FIRST_CHECKS_OF_ROWS = 60  # where each entry is looked up in its row
@@ -56,22 +57,21 @@ WORTH_CHECKING = 4_000
 CHECKED_AT_ONCE = (64, 128, 256)
 LOOKED_UP_AT_ONCE = (500, 2000)
 COUNTING_S = 0.050
-_NO_TEXTS: Texts = (None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
     """A query made ready: `sql` is implied by it, `needs` are the columns that must be read for every row.
 
-    `selected` are the number of the row and the truth of each column where the texts decide too:
-    `text_tests` tell that of `texts`, the parts that must hold.
+    `texts` are the parts that must hold and that the texts decide too: `text_tests` tell, from a row of the
+    number, the texts and the `truths` of columns.
     """
 
     tree: Tree
     sql: str
     values: tuple[Any, ...]
     needs: frozenset[str]
-    selected: str = "rowid"
+    truths: str = ""
     truth_values: tuple[Any, ...] = ()
     texts: tuple[Tree, ...] = ()
     text_tests: tuple[RowTest, ...] = ()
@@ -131,9 +131,11 @@ class TaskSearch(HistoryFile):
             return []
         order = ORDERS[query.sort]
         place = (order, after, query.descending, limit)
-        rowids: Set[int] | None = self._led_set(where, SMALL_SET if where.texts else QUICK_SET)
-        if rowids is not None:
-            return self._from_set(where, rowids, *place)
+        plain = sum(not has_text(part) for part in conjuncts(where.tree))
+        quick = QUICK_SETS[min(plain, len(QUICK_SETS)) - 1] if plain > bool(where.texts) else SMALL_SET
+        led = self._led_set(where, quick)
+        if led is not None:
+            return self._from_set(where, led.rowids, *place)
         known = where.needs <= COVERED[order.index]
         if known and not where.texts:
             return self._walk(where, *place).rowids
@@ -142,7 +144,7 @@ class TaskSearch(HistoryFile):
         if first.finished:
             return first.rowids
         bounded = self._bounded_set(where, first)
-        rowids = None if bounded is None else bounded.rowids
+        rowids: Set[int] | None = None if bounded is None else bounded.rowids
         if bounded is not None and len(bounded.rowids) >= MEMBERS_WALKED_FROM:
             again = self._walk(where, *place, checks=MEMBER_CHECKS, members=bounded)
             if again.finished:
@@ -166,14 +168,14 @@ class TaskSearch(HistoryFile):
         needs = frozenset(leaf.column for leaf in plain if isinstance(leaf, Column))
         if not has_text(tree):
             return Where(tree, sql, values, needs)
-        places = {column: place for place, column in enumerate(columns, 1)}
+        places = {column: place for place, column in enumerate(columns, 5)}
         texts = tuple(part for part in conjuncts(tree) if has_text(part))
         return Where(
             tree,
             sql,
             values,
             needs,
-            selected=", ".join(["rowid", *(column.sql for column in columns)]),
+            truths="".join(f", {column.sql}" for column in columns),
             truth_values=tuple(value for column in columns for value in column.values),
             texts=texts,  # what has no text in it is in the SQL already
             text_tests=tuple(row_test(part, places) for part in texts),
@@ -212,11 +214,11 @@ class TaskSearch(HistoryFile):
                     return found
                 place, place_values = beyond(keys, here, descending=descending)
                 statement = (
-                    f"SELECT {where.selected} FROM tasks INDEXED BY {order.index} "  # noqa: S608
+                    f"SELECT rowid FROM tasks INDEXED BY {order.index} "  # noqa: S608
                     f"WHERE {stretch} AND {fitting[0]} AND {place} "
                     f"{ordered(keys, descending=descending)}{ends}"
                 )
-                values = (*where.truth_values, *number, *fitting[1], *place_values)
+                values = (*number, *fitting[1], *place_values)
                 self._take(where, statement, values, found)
                 if found.full:
                     break
@@ -275,23 +277,20 @@ class TaskSearch(HistoryFile):
             found.checks = min(self._checks_left, found.checks) - 1
 
     def _check(self, where: Where, rows: list[tuple[Any, ...]], found: Found) -> None:
-        """Those of `rows` (number of the row, truths of the columns) whose texts fit."""
-        texts = self._texts([row[0] for row in rows])
+        """Those of `rows` (their numbers come first) whose texts fit."""
+        told = self._all(
+            f"SELECT tasks.rowid, args, kwargs, result, exception{where.truths} "  # noqa: S608
+            "FROM tasks NOT INDEXED JOIN texts ON texts.rowid = tasks.rowid "
+            "WHERE tasks.rowid IN (SELECT value FROM json_each(?))",
+            (*where.truth_values, json.dumps([row[0] for row in rows])),
+        )
+        known = {row[0]: [test(row, row[1:5]) for test in where.text_tests] for row in told}
         found.checked += len(rows)
         for row in rows:
-            own = texts.get(row[0], _NO_TEXTS)
-            told = [test(row, own) for test in where.text_tests]
-            if all(told):
+            fits = known.get(row[0], [False])
+            if all(fits):
                 found.rowids.append(row[0])
-            found.fitted = [number + fits for number, fits in zip(found.fitted, told, strict=True)]
-
-    def _texts(self, rowids: list[int]) -> dict[int, Texts]:
-        rows = self._all(
-            "SELECT rowid, args, kwargs, result, exception FROM texts "
-            "WHERE rowid IN (SELECT value FROM json_each(?))",
-            [json.dumps(rowids)],
-        )
-        return {row[0]: row[1:] for row in rows}
+            found.fitted = [number + one for number, one in zip(found.fitted, fits, strict=False)]
 
     # From a set of rows that holds all that fit.
 
@@ -309,11 +308,11 @@ class TaskSearch(HistoryFile):
         keys = order.sorted_keys
         place, place_values = beyond(keys, after, descending=descending)
         statement = (
-            f"SELECT {where.selected} FROM tasks NOT INDEXED WHERE rowid IN (SELECT value FROM json_each(?)) "  # noqa: S608
+            f"SELECT rowid FROM tasks NOT INDEXED WHERE rowid IN (SELECT value FROM json_each(?)) "  # noqa: S608
             f"AND {where.sql} AND {place} {ordered(keys, descending=descending)}"
             f"{'' if where.texts else f' LIMIT {limit}'}"
         )
-        values = (*where.truth_values, json.dumps(list(rowids)), *where.values, *place_values)
+        values = (json.dumps(list(rowids)), *where.values, *place_values)
         found = Found(limit, len(where.texts))
         self._take(where, statement, values, found)
         return found.rowids
@@ -323,28 +322,31 @@ class TaskSearch(HistoryFile):
 
         Texts that fitted often while walking are not asked for: they are frequent.
         """
-        rowids = self._led_set(where, SET_AT_MOST)
-        columns_hold = rowids is not None
-        if rowids is not None and len(rowids) <= SMALL_SET:
-            return Bounded(rowids, columns_hold)
+        led = self._led_set(where, SET_AT_MOST)
+        if led is not None and len(led.rowids) <= SMALL_SET:
+            return led
+        rowids = None if led is None else led.rowids
         for number, part in enumerate(where.texts):
             if walked.checked >= SAMPLE and walked.fitted[number] > walked.checked * FREQUENT:
                 continue
             some = self._bounded(part, SET_AT_MOST)
             if some is not None:
                 rowids = some if rowids is None else rowids & some
-        return None if rowids is None else Bounded(rowids, columns_hold)
+        return None if rowids is None else Bounded(rowids, led is not None and led.columns_hold)
 
-    def _led_set(self, where: Where, at_most: int) -> set[int] | None:
+    def _led_set(self, where: Where, at_most: int) -> Bounded | None:
         """The rows whose columns fit, from the index of the column that leaves the fewest."""
         columns = [(self._size(part, at_most), part) for part in conjuncts(where.tree) if not has_text(part)]
         sized = [(size, part) for size, part in columns if size is not None]
         if not sized:
             return None
         _, part = min(sized, key=lambda one: one[0])
-        if isinstance(part, Column):
-            return self._led(part, at_most, (where.sql, where.values))
-        return self._bounded(part, at_most)
+        rowids = (
+            self._led(part, at_most, (where.sql, where.values))
+            if isinstance(part, Column)
+            else self._bounded(part, at_most)
+        )
+        return None if rowids is None else Bounded(rowids, columns_hold=isinstance(part, Column))
 
     def _size(self, tree: Tree, at_most: int) -> int | None:
         """How many rows at most fit the columns of `tree`; None when there are more than `at_most`."""
@@ -436,16 +438,27 @@ class TaskSearch(HistoryFile):
             return self._count_set(where, bounded.rowids)
         index = covering(where.needs)
         if not where.texts and index is not None:
-            return self._count_scanned(where, index), True
+            try:
+                return self._count_scanned(where, index), True
+            except ConsoleError as error:
+                if error.cause is not Cause.TIMEOUT:
+                    raise
         return self._count_newest(where)
 
     def _count_scanned(self, where: Where, index: str) -> dict[int, int]:
         """Two walks over an index: grouping the rows of the most frequent state would cost more."""
         source = f"FROM tasks INDEXED BY {index} WHERE {where.sql}"
         most = max(self._all("SELECT n, state FROM counts"), default=(0, 0))[1]
-        rows = self._all(f"SELECT state, count(*) {source} AND state != {most} GROUP BY state", where.values)
-        total: int = self._all(f"SELECT count(*) {source}", where.values)[0][0]
+        rows = self._in_time(
+            f"SELECT state, count(*) {source} AND state != {most} GROUP BY state", where.values
+        )
+        total: int = self._in_time(f"SELECT count(*) {source}", where.values)[0][0]
         return {**dict(rows), most: total - sum(count for _, count in rows)}
+
+    def _in_time(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        until = time.monotonic() + STATEMENT_LIMIT_S
+        batches = self._batches(statement, values, until=until, checks=COUNTING_CHECKS)
+        return [row for rows in batches for row in rows]
 
     def _count_set(self, where: Where, rowids: Set[int]) -> tuple[dict[int, int], bool]:
         source = "FROM tasks NOT INDEXED WHERE rowid IN (SELECT value FROM json_each(?))"
@@ -456,15 +469,15 @@ class TaskSearch(HistoryFile):
                 (some, *where.values),
             )
             return dict(rows), True
-        statement = f"SELECT {where.selected}, state {source} AND {where.sql} ORDER BY rowid DESC"
-        return self._count_checked(where, statement, (*where.truth_values, some, *where.values))
+        statement = f"SELECT rowid, state {source} AND {where.sql} ORDER BY rowid DESC"
+        return self._count_checked(where, statement, (some, *where.values))
 
     def _count_newest(self, where: Where) -> tuple[dict[int, int], bool]:
         statement = (
-            f"SELECT {where.selected}, state FROM tasks INDEXED BY tasks_at "  # noqa: S608
+            f"SELECT rowid, state FROM tasks INDEXED BY tasks_at "  # noqa: S608
             f"WHERE {where.sql} ORDER BY at DESC"
         )
-        return self._count_checked(where, statement, (*where.truth_values, *where.values))
+        return self._count_checked(where, statement, where.values)
 
     def _count_checked(
         self, where: Where, statement: str, values: Sequence[Any]

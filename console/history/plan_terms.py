@@ -186,6 +186,9 @@ def _numbers(column: str, numbers: list[int]) -> Tree:
         sql = f"({sql})" if len(numbers) > 1 else sql
     else:
         sql = f"{column} IN ({', '.join(map(str, numbers))})"
+    others = [code for code in CODE_OF.values() if code not in numbers] if column == "state" else []
+    if others and len(others) < len(numbers):
+        sql = f"({' AND '.join(f'state != {other}' for other in others)})"
     some = f"{column} IN ({', '.join(map(str, numbers))})"
     lead = f"{column} > 0 AND {some}" if column == "error" else some
     return Column(column, sql, leads=((lead, ()),), numbers=frozenset(numbers))
@@ -298,7 +301,9 @@ def _cost(tree: Tree) -> int:
         return _cost(tree.part)
     if not isinstance(tree, Column):
         return 3
-    return 0 if len(tree.numbers) == 1 else 2 if len(tree.numbers) > COMPARED_ONE_BY_ONE else 1
+    if tree.column == "state" or len(tree.numbers) == 1:
+        return 0
+    return 2 if len(tree.numbers) > COMPARED_ONE_BY_ONE else 1
 
 
 def implying(tree: Tree) -> Sql | None:

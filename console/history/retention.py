@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from console.history.bounds import Retention
 from console.history.figures import prune_figures
 from console.history.ids import unpack_id
 from console.history.marks import STATE_CODES
@@ -34,17 +35,6 @@ FREE_LEAST = 256
 AIMED_S = 0.03
 TIDIED_EVERY_S = 3600.0
 OTHER_GAPS = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long tasks are kept (days), and how large the history may become (bytes; the file, not its log)."""
-
-    days: int = 14
-    max_bytes: int = 2 * 1024**3
-
-
-STANDARD_RETENTION = Retention()
 
 
 @dataclass(slots=True)

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from console.history.bounds import Retention
 from console.history.figures import KEPT_STEPS, NO_FIGURES, FigureBatch, store_figures
 from console.history.ids import StoredId
 from console.history.marks import CODE_OF, STATE_CODES
 from console.history.model import Gap, TaskState, WorkerSeen
-from console.history.retention import Retention, Trimming
+from console.history.retention import Trimming
 from console.history.schema import (
     ROW_COLUMNS,
     TEXT_COLUMNS,

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from console.collector.events import Event
 from console.collector.fold import Fold
-from console.history.retention import DAY_S, Retention
+from console.history.bounds import Retention
+from console.history.retention import DAY_S
 from console.history.writer import HistoryWriter
 
 WEB = "celery@web-1"

@@ -15,9 +15,10 @@ import pytest
 from console.collector.events import Event
 from console.collector.fold import Fold
 from console.collector.upkeep import WORK_S, Upkeep
+from console.history.bounds import Retention
 from console.history.model import TaskState
 from console.history.reader import HistoryReader
-from console.history.retention import DAY_S, LEAST_BYTES, Retention, Trimming
+from console.history.retention import DAY_S, LEAST_BYTES, Trimming
 from console.history.schema import WordKind
 from console.history.writer import HistoryWriter
 from tests.contract.history.agreement import assert_agrees

@@ -21,10 +21,10 @@ import psutil
 from console.broker.address import BrokerAddress
 from console.collector.collector import Collector
 from console.core.redaction import Secret
+from console.history.bounds import Retention
 from console.history.model import CollectorState, TaskState
 from console.history.query import parse_query
 from console.history.reader import HistoryReader
-from console.history.retention import Retention
 from console.history.writer import Batch, HistoryWriter
 from tests.integration.collector.conftest import Rig, life, publish
 from tests.integration.collector.kills import check_history

@@ -20,8 +20,8 @@ from console.collector.wire import (
 )
 from console.core.errors import ConsoleError
 from console.core.redaction import Secret
+from console.history.bounds import Retention
 from console.history.model import CollectorState, CollectorSummary, TaskState, WorkerSeen
-from console.history.retention import Retention
 
 WORKER = WorkerSeen(
     "celery@a", True, datetime(2026, 1, 2, tzinfo=UTC), 2.0, 1, None, (0.5, 0.25), 7, "py-celery 5"
