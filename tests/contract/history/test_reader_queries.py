@@ -132,7 +132,7 @@ CHIPS = st.frozensets(st.sampled_from(list(TaskState)), max_size=2)
 
 
 @pytest.mark.parametrize("chosen", list(PLANS))
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tree=TREES, states=CHIPS, sort=st.sampled_from(list(Sort)), descending=st.booleans())
 def test_whatever_the_plan_the_same_tasks_come_once_and_in_order(
     world: World, chosen: str, tree: Node | None, states: frozenset[TaskState], sort: Sort, descending: bool
