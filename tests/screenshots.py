@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtWidgets import QApplication
@@ -16,6 +17,7 @@ from console.app.crash import CrashReports
 from console.app.event_loop import make_loop, run_until_done
 from console.app.settings import Settings
 from console.app.wiring import Console
+from console.core.connection import LOCAL_STACK_ID
 from console.core.home import Home
 from console.widgets.data_table import DataTable
 from console.widgets.theme import theme
@@ -23,19 +25,23 @@ from console.window.main_window import NAV, MainWindow
 from tests.deployments import Deployments, deployments
 from tests.running import until
 from tests.screenshots_connections import Pictures
+from tests.screenshots_live import LivePictures
+from tests.screenshots_past import write_past
 
 SETTLE_S = 1.6
 TRAFFIC_S = 14.0
+PARTS = ("pages", "live", "connections")
 
 
 def main(folder: Path, only: str = "") -> int:
-    """`only` "connections" leaves out the tour of the pages."""
+    """`only` is one of `PARTS`; all without it."""
     folder.mkdir(parents=True, exist_ok=True)
     app = QApplication([])
     app.setQuitOnLastWindowClosed(False)
     with tempfile.TemporaryDirectory() as root, deployments(Path(root) / "deployments") as places:
         home = Home(Path(root) / "home")
         home.prepare()
+        write_past(home.history_file(LOCAL_STACK_ID), "celery@local")
         theme().apply(app, scheme="light")
         window = MainWindow()
         settings = Settings(home.settings_file, scheme="light")
@@ -46,10 +52,10 @@ def main(folder: Path, only: str = "") -> int:
         loop = make_loop(app)
         crash.watch(loop)
         console = Console(home=home, window=window, settings=settings, crash=crash)
-        return run_until_done(loop, take(console, folder, places, tour=only != "connections"))
+        return run_until_done(loop, take(console, folder, places, parts=(only,) if only else PARTS))
 
 
-async def take(console: Console, folder: Path, places: Deployments, *, tour: bool) -> int:
+async def take(console: Console, folder: Path, places: Deployments, *, parts: Sequence[str]) -> int:
     """The pictures in the order in which a newcomer would see the pages."""
     running = asyncio.ensure_future(console.run(connection="", start_stack=False))
     await asyncio.sleep(SETTLE_S)
@@ -61,10 +67,17 @@ async def take(console: Console, folder: Path, places: Deployments, *, tour: boo
     grab(console, folder / "stack-starting-light.png")
     await until(lambda: console.stack.snapshot.took_s is not None, 30, "the stack is ready")
     console.stack_view.set_demo_rate("10/s")
-    if tour:
+    await asyncio.sleep(TRAFFIC_S)
+
+    async def shown(name: str) -> None:
+        await both(console, folder, name)
+
+    if "pages" in parts:
         await tour_of_pages(console, folder)
-    pictures = Pictures(console, places, places.folder, lambda name: both(console, folder, name))
-    await pictures.take()
+    if "live" in parts:
+        await LivePictures(console, shown).take()
+    if "connections" in parts:
+        await Pictures(console, places, places.folder, shown).take()
     await console.close(ask=False)
     await running
     return 0
@@ -72,7 +85,6 @@ async def take(console: Console, folder: Path, places: Deployments, *, tour: boo
 
 async def tour_of_pages(console: Console, folder: Path) -> None:
     """Every page of the local stack, a row of its table chosen."""
-    await asyncio.sleep(TRAFFIC_S)
     for item in NAV:
         console.window.show_page(item.noun)
         await asyncio.sleep(SETTLE_S)
