@@ -11,7 +11,7 @@ from typing import Any
 from console.history.errors import fingerprint
 from console.history.ids import unpack_id
 from console.history.model import ErrorGroup
-from console.history.plan import TaskSearch
+from console.history.plan_counts import TaskCounts
 from console.history.plan_terms import Fixed
 from console.history.query import Sort, TaskQuery
 from console.history.schema import WordKind
@@ -22,7 +22,7 @@ NAMES_AT_MOST = 5
 _CLASSED = re.compile(r"([A-Za-z_]\w*)(?:: |$)(.*)", re.DOTALL)
 
 
-class ErrorGroups(TaskSearch):
+class ErrorGroups(TaskCounts):
     """The failures of the history by what they have in common."""
 
     def error_groups(self, query: TaskQuery, limit: int = 100) -> list[ErrorGroup]:

@@ -44,8 +44,7 @@ SORTED_AT_MOST = 20_000
 SMALL_SET = 2_000
 # Quicker to look up than a walk that may find nothing, by the number of conditions that must hold.
 QUICK_SETS = (10_000, 25_000, 50_000)
-COUNTING_CHECKS = 6_000
-LARGE_SET = 300_000
+LARGE_SET = 150_000
 FIRST_CHECKS = 500  # of STEPS_BETWEEN_CHECKS: some 100,000 entries of an index, 5 ms
 FIRST_CHECKS_OF_ROWS = 60  # where each entry is looked up in its row
 FIRST_CHECKS_OF_IDS = 15  # where those rows are all over the file
@@ -56,7 +55,6 @@ SAMPLE = 400
 WORTH_CHECKING = 4_000
 CHECKED_AT_ONCE = (64, 128, 256)
 LOOKED_UP_AT_ONCE = (500, 2000)
-COUNTING_S = 0.050
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,33 +318,48 @@ class TaskSearch(HistoryFile):
     def _bounded_set(self, where: Where, walked: Found) -> Bounded | None:
         """The rows that at most fit, where one condition alone leaves few enough.
 
-        Texts that fitted often while walking are not asked for: they are frequent.
+        Texts that fitted often while walking are not asked for: they are frequent. The others are asked for
+        only among the rows that a column leaves.
         """
-        led = self._led_set(where, SET_AT_MOST)
-        if led is not None and len(led.rowids) <= SMALL_SET:
-            return led
-        rowids = None if led is None else led.rowids
+        led = self._sized(where, LARGE_SET if where.texts else SET_AT_MOST)
+        if not where.texts or (led and led[0][0] <= SMALL_SET):
+            return self._led_set(where, SET_AT_MOST)
+        among: Sql = ("1", ())
+        if led and isinstance(led[0][1], Column) and len(led[0][1].leads) == 1:
+            among = _among(led[0][1])
+        rowids: set[int] | None = None
         for number, part in enumerate(where.texts):
             if walked.checked >= SAMPLE and walked.fitted[number] > walked.checked * FREQUENT:
                 continue
-            some = self._bounded(part, SET_AT_MOST)
+            some = self._bounded(part, SET_AT_MOST, among)
             if some is not None:
                 rowids = some if rowids is None else rowids & some
-        return None if rowids is None else Bounded(rowids, led is not None and led.columns_hold)
+        if rowids is None:
+            return self._led_set(where, SET_AT_MOST)
+        return Bounded(rowids, columns_hold=False)
 
     def _led_set(self, where: Where, at_most: int) -> Bounded | None:
-        """The rows whose columns fit, from the index of the column that leaves the fewest."""
-        columns = [(self._size(part, at_most), part) for part in conjuncts(where.tree) if not has_text(part)]
-        sized = [(size, part) for size, part in columns if size is not None]
+        """The rows whose columns fit, from the indexes of the columns that leave the fewest."""
+        sized = self._sized(where, at_most)
         if not sized:
             return None
-        _, part = min(sized, key=lambda one: one[0])
-        rowids = (
-            self._led(part, at_most, (where.sql, where.values))
-            if isinstance(part, Column)
-            else self._bounded(part, at_most)
-        )
-        return None if rowids is None else Bounded(rowids, columns_hold=isinstance(part, Column))
+        size, part = sized[0]
+        if not isinstance(part, Column):
+            rowids = self._bounded(part, at_most)
+            return None if rowids is None else Bounded(rowids, columns_hold=False)
+        sql, values = where.sql, where.values
+        second = sized[1][1] if len(sized) > 1 and size > SMALL_SET else None
+        if isinstance(second, Column) and len(second.leads) == 1:
+            # Numbers of rows from two indexes meet sooner than rows are looked up.
+            among = _among(second)
+            sql, values = f"{among[0]} AND {sql}", (*among[1], *values)
+        rowids = self._led(part, at_most, (sql, values))
+        return None if rowids is None else Bounded(rowids, columns_hold=True)
+
+    def _sized(self, where: Where, at_most: int) -> list[tuple[int, Tree]]:
+        """The conditions on columns that leave at most so many rows, the fewest first."""
+        columns = [(self._size(part, at_most), part) for part in conjuncts(where.tree) if not has_text(part)]
+        return sorted(((size, part) for size, part in columns if size is not None), key=lambda one: one[0])
 
     def _size(self, tree: Tree, at_most: int) -> int | None:
         """How many rows at most fit the columns of `tree`; None when there are more than `at_most`."""
@@ -369,23 +382,23 @@ class TaskSearch(HistoryFile):
         size: int = self._all(f"SELECT count(*) FROM ({some})", values)[0][0]  # noqa: S608
         return size if size <= at_most else None
 
-    def _bounded(self, tree: Tree, at_most: int) -> set[int] | None:
-        """The rows that at most fit `tree`; None when there may be more than `at_most`."""
+    def _bounded(self, tree: Tree, at_most: int, among: Sql = ("1", ())) -> set[int] | None:
+        """The rows that at most fit `tree`, `among` some; None when there may be more than `at_most`."""
         match tree:
             case Column():
-                return self._led(tree, at_most)
+                return self._led(tree, at_most, among)
             case InText(table, match, _):
-                return None if match is None else self._matching(table, match, at_most)
+                return None if match is None else self._matching(table, match, at_most, among)
             case Either(parts):
                 union: set[int] = set()
                 for part in parts:
-                    rowids = self._bounded(part, at_most)
+                    rowids = self._bounded(part, at_most, among)
                     if rowids is None:
                         return None
                     union |= rowids
                 return union if len(union) <= at_most else None
             case Both(parts):
-                found = (self._bounded(part, at_most) for part in parts)
+                found = (self._bounded(part, at_most, among) for part in parts)
                 return next((rowids for rowids in found if rowids is not None), None)
             case _:
                 return None
@@ -399,10 +412,10 @@ class TaskSearch(HistoryFile):
                 return None
         return union
 
-    def _matching(self, table: str, match: str, at_most: int) -> set[int] | None:
+    def _matching(self, table: str, match: str, at_most: int, among: Sql) -> set[int] | None:
         rows = self._all(
-            f"SELECT rowid FROM {table} WHERE {table} MATCH ? LIMIT {at_most + 1}",  # noqa: S608
-            [match],
+            f"SELECT rowid FROM {table} WHERE {table} MATCH ? AND {among[0]} LIMIT {at_most + 1}",  # noqa: S608
+            (match, *among[1]),
         )
         return {row[0] for row in rows} if len(rows) <= at_most else None
 
@@ -423,80 +436,8 @@ class TaskSearch(HistoryFile):
         found = (self._bounded(where.texts[number], LARGE_SET) for number in order)
         return next((rowids for rowids in found if rowids is not None), None)
 
-    # How many.
 
-    def _count(self, query: TaskQuery) -> tuple[dict[int, int], bool]:
-        """Tasks by state code that fit, the states of the chips left out; whether these are all."""
-        where = self._where(query, states=False)
-        if isinstance(where.tree, Fixed):
-            return dict(self._all("SELECT state, n FROM counts") if where.tree.holds else ()), True
-        walked = Found(SAMPLE, len(where.texts))
-        if where.texts:
-            walked = self._walk(where, ORDERS[Sort.RECEIVED], None, True, SAMPLE, checks=FIRST_CHECKS)
-        bounded = self._bounded_set(where, walked)
-        if bounded is not None:
-            return self._count_set(where, bounded.rowids)
-        index = covering(where.needs)
-        if not where.texts and index is not None:
-            try:
-                return self._count_scanned(where, index), True
-            except ConsoleError as error:
-                if error.cause is not Cause.TIMEOUT:
-                    raise
-        return self._count_newest(where)
-
-    def _count_scanned(self, where: Where, index: str) -> dict[int, int]:
-        """Two walks over an index: grouping the rows of the most frequent state would cost more."""
-        source = f"FROM tasks INDEXED BY {index} WHERE {where.sql}"
-        most = max(self._all("SELECT n, state FROM counts"), default=(0, 0))[1]
-        rows = self._in_time(
-            f"SELECT state, count(*) {source} AND state != {most} GROUP BY state", where.values
-        )
-        total: int = self._in_time(f"SELECT count(*) {source}", where.values)[0][0]
-        return {**dict(rows), most: total - sum(count for _, count in rows)}
-
-    def _in_time(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        until = time.monotonic() + STATEMENT_LIMIT_S
-        batches = self._batches(statement, values, until=until, checks=COUNTING_CHECKS)
-        return [row for rows in batches for row in rows]
-
-    def _count_set(self, where: Where, rowids: Set[int]) -> tuple[dict[int, int], bool]:
-        source = "FROM tasks NOT INDEXED WHERE rowid IN (SELECT value FROM json_each(?))"
-        some = json.dumps(list(rowids))
-        if not where.texts:
-            rows = self._all(
-                f"SELECT state, count(*) {source} AND {where.sql} GROUP BY state",
-                (some, *where.values),
-            )
-            return dict(rows), True
-        statement = f"SELECT rowid, state {source} AND {where.sql} ORDER BY rowid DESC"
-        return self._count_checked(where, statement, (some, *where.values))
-
-    def _count_newest(self, where: Where) -> tuple[dict[int, int], bool]:
-        statement = (
-            f"SELECT rowid, state FROM tasks INDEXED BY tasks_at "  # noqa: S608
-            f"WHERE {where.sql} ORDER BY at DESC"
-        )
-        return self._count_checked(where, statement, where.values)
-
-    def _count_checked(
-        self, where: Where, statement: str, values: Sequence[Any]
-    ) -> tuple[dict[int, int], bool]:
-        """As many as can be looked at in `COUNTING_S`."""
-        by_state: dict[int, int] = {}
-        try:
-            until = time.monotonic() + COUNTING_S
-            for rows in self._batches(statement, values, until=until, sizes=CHECKED_AT_ONCE):
-                fitting = {row[0] for row in rows}
-                if where.texts:
-                    found = Found(len(rows), len(where.texts))
-                    self._check(where, rows, found)
-                    fitting = set(found.rowids)
-                for row in rows:
-                    if row[0] in fitting:
-                        by_state[row[-1]] = by_state.get(row[-1], 0) + 1
-        except ConsoleError as error:
-            if error.cause is not Cause.TIMEOUT:
-                raise
-            return by_state, False
-        return by_state, True
+def _among(column: Column) -> Sql:
+    """That the number of a row is one that `column` leads to. The plus keeps SQLite from looking up each."""
+    sql, values = column.leads[0]
+    return f"+rowid IN (SELECT rowid FROM tasks INDEXED BY tasks_{column.column} WHERE {sql})", values  # noqa: S608
