@@ -53,7 +53,8 @@ class Operation:
     may ask it. `recipe` marks the one thing that a connection for support may do. `needs` are the rights
     without which the broker or the database would refuse. `type_name` is what must be typed on Production
     before something destructive; empty means the connection's name. `undo` reverts it and becomes the
-    notice's button.
+    notice's button. `choices` are ways to do it: the dialog has one chosen, the first at first, and its
+    operation is run instead.
     """
 
     name: str
@@ -71,13 +72,24 @@ class Operation:
     type_name: str = ""
     quiet: bool = False
     undo: Callable[[], None] | None = None
+    choices: tuple[Choice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to do an operation: its name in the dialog, what it does in words, and what is run."""
+
+    name: str
+    words: str
+    operation: Operation
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A person said yes."""
+    """A person said yes; `choice` is the place of the way that they chose among the operation's."""
 
     reason: str = ""
+    choice: int = 0
 
 
 class Confirm(Protocol):
@@ -134,6 +146,8 @@ class OperationRunner:
         confirmation = await self._confirmed(operation, connection)
         if confirmation is None:
             return False
+        if operation.choices:
+            operation = operation.choices[confirmation.choice].operation
         if self._is_elsewhere(operation, connection):
             self._tell_nothing_done(operation)
             return False

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol
 
 from console.core.connection import Right
 from console.core.errors import Cause, ConsoleError
-from console.core.operations import Danger, Operation, Subject
+from console.core.operations import Choice, Danger, Operation, Subject
 from console.history.model import TaskRow, TaskState
 from console.tasks.gateway import Answer
 
@@ -105,10 +106,18 @@ def revoke_operation(rows: Sequence[TaskRow], outside: WorkersAndHistory) -> Ope
     )
 
 
-def terminate_operation(
-    rows: Sequence[TaskRow], outside: WorkersAndHistory, signal: KillSignal = KillSignal.TERM
-) -> Operation:
-    """End the processes that run these tasks with `signal`. Those that do not run are left out."""
+def terminate_operation(rows: Sequence[TaskRow], outside: WorkersAndHistory) -> Operation:
+    """End the processes that run these tasks, with the signal that is chosen while it is confirmed. Those
+    that do not run are left out.
+    """
+    ways = tuple(
+        Choice(signal.value, SIGNAL_WORDS[signal], _terminate_with(signal, rows, outside))
+        for signal in KillSignal
+    )
+    return replace(ways[0].operation, choices=ways)
+
+
+def _terminate_with(signal: KillSignal, rows: Sequence[TaskRow], outside: WorkersAndHistory) -> Operation:
     chosen = [row for row in rows if row.state is TaskState.STARTED]
     one = len(chosen) == 1
     where = chosen[0].worker or "its worker" if one else "their workers"
@@ -125,7 +134,7 @@ def terminate_operation(
         question=f"Terminate {_these(chosen)}?",
         consequence=(
             f"{'The process' if one else 'Each process'} on {where} that runs "
-            f"{'it' if one else 'one of them'} gets {signal}. {SIGNAL_WORDS[signal]} {kept}"
+            f"{'it' if one else 'one of them'} gets a signal. {kept}"
             f"{_left_out(len(rows) - len(chosen), 'do not run')}"
         ),
         run=lambda: _terminate(chosen, outside, signal),

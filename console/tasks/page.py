@@ -22,7 +22,6 @@ from console.tasks.page_notes import PageNotes
 from console.tasks.search_box import TaskSearch
 from console.tasks.selection_bar import SelectionBar
 from console.tasks.send_dialog import SendDialog
-from console.tasks.terminate_dialog import TerminateDialog
 from console.tasks.view_model import TasksViewModel
 from console.tasks.views_menu import SaveViewDialog, open_columns_dialog, open_views_menu
 from console.widgets.button import Button, Chip
@@ -157,7 +156,7 @@ class TasksPage(Page):
         self._grouping.clicked.connect(lambda: model.group(self._grouping.isChecked()))
         self._resend.clicked.connect(self.resend)
         self._revoke.clicked.connect(model.revoke)
-        self._terminate.clicked.connect(self.terminate)
+        self._terminate.clicked.connect(model.terminate)
         self._export.clicked.connect(self.export)
         self._send.clicked.connect(self.send_task)
         self._away.action_clicked.connect(self.connect_wanted)
@@ -225,7 +224,7 @@ class TasksPage(Page):
         return [
             Command("Send task…", self.send_task, enabled=lambda: model.why_not_send() is None),
             Command("Revoke task…", model.revoke, enabled=lambda: model.why_not_revoke() is None),
-            Command("Terminate task…", self.terminate, enabled=lambda: model.why_not_terminate() is None),
+            Command("Terminate task…", model.terminate, enabled=lambda: model.why_not_terminate() is None),
             Command("Export tasks…", self.export, enabled=lambda: model.why_not_export() is None),
             Command("Search tasks", self._search.setFocus, "Ctrl+F"),
             Command("Group tasks by error", lambda: model.group(True), enabled=lambda: not model.grouped),
@@ -245,12 +244,6 @@ class TasksPage(Page):
     def export(self) -> None:
         """Open the dialog that writes tasks to a file."""
         ExportDialog(self, self._model).open()
-
-    def terminate(self) -> None:
-        """Ask for the signal that ends what is selected."""
-        dialog = TerminateDialog(self, self._model.rows_to_terminate())
-        dialog.chosen.connect(self._model.terminate)
-        dialog.open()
 
     def resend(self) -> None:
         """Go to Resend with what is selected."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Signal
@@ -23,7 +22,6 @@ from console.tasks.model import (
     error_of,
 )
 from console.tasks.operations import (
-    KillSignal,
     WorkersAndHistory,
     revoke_operation,
     terminate_operation,
@@ -245,10 +243,10 @@ class TasksViewModel(TableViews):
         """Tell the workers not to run what is selected."""
         self._tasks.start(self._act("Revoking", TO_REVOKE, revoke_operation), name="revoke")
 
-    def terminate(self, signal: KillSignal) -> None:
+    def terminate(self) -> None:
         """End the processes that run what is selected."""
-        build = partial(terminate_operation, signal=signal)
-        self._tasks.start(self._act("Terminating", TO_TERMINATE, build), name="terminate")
+        act = self._act("Terminating", TO_TERMINATE, terminate_operation)
+        self._tasks.start(act, name="terminate")
 
     def why_no_results(self) -> str | None:
         """Why the result backend cannot be asked; None when it can."""
@@ -265,10 +263,6 @@ class TasksViewModel(TableViews):
         except ConsoleError as error:
             found = error
         self.result_read.emit(task_id, found)
-
-    def rows_to_terminate(self) -> tuple[TaskRow, ...]:
-        """Those of the selected rows that run, as far as they are loaded."""
-        return tuple(row for row in self._chosen() if row.state in TO_TERMINATE)
 
     async def _act(
         self,

@@ -6,6 +6,7 @@ Nothing here ever runs a nested event loop; a coroutine awaits `ask()`.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Literal
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt
@@ -24,7 +25,7 @@ from PySide6.QtWidgets import (
 from shiboken6 import isValid
 
 from console.widgets.button import Button, IconButton, Kind
-from console.widgets.fields import Field, TextField
+from console.widgets.fields import Field, RadioButton, TextField
 from console.widgets.icons import draw_icon
 from console.widgets.label import Divider, Text
 from console.widgets.paint import draw_box
@@ -35,6 +36,7 @@ from console.widgets.tokens import RADIUS
 
 _HOST_PROPERTY = "dialogHost"
 _MARGIN = 12
+_CHOICE_INDENT = 26
 
 ButtonRole = Literal["accept", "reject", "none"]
 
@@ -357,7 +359,7 @@ class ConfirmDialog(ConsoleDialog):
 
     `text_html` may use `<b>` and `<red>`; values in it must be escaped by the caller. With `reason` a reason
     must be given, with `type_to_confirm` this word typed, before the verb can be pressed. `production` adds
-    the red line.
+    the red line. `choices` are (name, what it does), of which one is chosen, the first at first.
     """
 
     def __init__(
@@ -372,6 +374,7 @@ class ConfirmDialog(ConsoleDialog):
         type_to_confirm: str | None = None,
         footer_note: str = "Recorded in Activity",
         production: bool = False,
+        choices: Sequence[tuple[str, str]] = (),
         width: int = 520,
     ) -> None:
         icon = "triangle-alert" if danger else None
@@ -382,6 +385,9 @@ class ConfirmDialog(ConsoleDialog):
         text = Text(f'<p style="line-height:18px">{text_html}</p>', wrap=True, rich=True)
         self.setAccessibleDescription(_plain(text_html))
         self.body.addWidget(text)
+        self._choices = [self._add_choice(name, words) for name, words in choices]
+        if self._choices:
+            self._choices[0].setChecked(True)
         row = QHBoxLayout()
         row.setSpacing(12)
         if reason:
@@ -402,6 +408,23 @@ class ConfirmDialog(ConsoleDialog):
         elif not danger:
             self.set_first_focus(self.verb_button)
         self._check()
+
+    def _add_choice(self, name: str, words: str) -> RadioButton:
+        button = RadioButton(name)
+        button.setAccessibleDescription(words)
+        told = Text(words, role="label", tone="muted", wrap=True)
+        told.setContentsMargins(_CHOICE_INDENT, 0, 0, 0)
+        column = QVBoxLayout()
+        column.setSpacing(0)
+        column.addWidget(button)
+        column.addWidget(told)
+        self.body.addLayout(column)
+        return button
+
+    @property
+    def choice(self) -> int:
+        """The place of the way that is chosen; 0 without any."""
+        return next((at for at, button in enumerate(self._choices) if button.isChecked()), 0)
 
     @property
     def reason(self) -> str:

@@ -18,28 +18,34 @@ class ConfirmWithDialog:
         self._window = window
 
     async def __call__(self, operation: Operation, connection: ConnectionInfo | None) -> Confirmation | None:
-        destructive = operation.danger is Danger.DESTRUCTIVE
-        production = (
-            operation.broker and connection is not None and connection.environment is Environment.PRODUCTION
-        )
-        text = escape(operation.consequence)
-        if operation.broker and connection is not None:
-            name = escape(connection.name)
-            place = f"<red>{name}</red>" if destructive or production else f"<b>{name}</b>"
-            text = f"{text} Connection: {place}.".strip()
-        dialog = ConfirmDialog(
-            self._window,
-            title=operation.question or f"{operation.name}?",
-            text_html=text,
-            verb=operation.verb or operation.name,
-            danger=destructive,
-            reason=destructive or production,
-            type_to_confirm=_word(operation, connection) if destructive and production else None,
-            production=production,
-        )
+        dialog = dialog_of(operation, connection, self._window)
         if not await dialog.ask():
             return None
-        return Confirmation(dialog.reason)
+        return Confirmation(dialog.reason, dialog.choice)
+
+
+def dialog_of(operation: Operation, connection: ConnectionInfo | None, parent: QWidget) -> ConfirmDialog:
+    """The one sheet that asks everything: consequence, way, reason, and the word to type on Production."""
+    destructive = operation.danger is Danger.DESTRUCTIVE
+    production = (
+        operation.broker and connection is not None and connection.environment is Environment.PRODUCTION
+    )
+    text = escape(operation.consequence)
+    if operation.broker and connection is not None:
+        name = escape(connection.name)
+        place = f"<red>{name}</red>" if destructive or production else f"<b>{name}</b>"
+        text = f"{text} Connection: {place}.".strip()
+    return ConfirmDialog(
+        parent,
+        title=operation.question or f"{operation.name}?",
+        text_html=text,
+        verb=operation.verb or operation.name,
+        danger=destructive,
+        reason=destructive or production,
+        type_to_confirm=_word(operation, connection) if destructive and production else None,
+        production=production,
+        choices=[(choice.name, choice.words) for choice in operation.choices],
+    )
 
 
 def _word(operation: Operation, connection: ConnectionInfo | None) -> str | None:

@@ -16,12 +16,10 @@ from console.history.model import CollectorState, TaskState
 from console.tasks.gateway import Answer
 from console.tasks.operations import KillSignal
 from console.tasks.send_dialog import SendDialog
-from console.tasks.terminate_dialog import TerminateDialog
 from console.widgets.banner import Banner
 from console.widgets.branch_tree import BranchTree
 from console.widgets.button import Chip
 from console.widgets.data_table import DataTable
-from console.widgets.dialog import ConsoleDialog
 from console.widgets.fields import SearchField
 from console.widgets.label import Text
 from console.widgets.tabs import TabBar
@@ -221,16 +219,9 @@ async def test_terminating_is_destructive_and_nobody_answering_is_a_failure(
         await world.until(lambda: len(keys(world)) == 1)
         table(world).select_keys(["runs"])
         world.control.answers = [Answer("celery@a", ok=True, text="terminate: tasks unknown")]
+        world.choice = list(KillSignal).index(KillSignal.KILL)
         for number in (1, 2):
             button(world, "Terminate…").click()
-            dialog = ConsoleDialog.open_in(world.page)
-            assert isinstance(dialog, TerminateDialog)
-            dialog.choose(KillSignal.KILL)
-            next(
-                one
-                for one in dialog.findChildren(QAbstractButton)
-                if one.text() == "Terminate…" and one.isVisible()
-            ).click()
             await world.until(lambda number=number: len(world.activity.outcomes) == number)  # type: ignore[misc]
             world.control.answers = []
         assert world.control.told == [(["runs"], "SIGKILL", None)] * 2

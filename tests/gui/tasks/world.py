@@ -82,6 +82,7 @@ class World:
         self.activity = MemoryActivity()
         self.control = MemoryControl()
         self.asked: list[Operation] = []
+        self.choice = 0
         self.session = Session(
             info=ConnectionInfo("c", "Shop staging", Environment.STAGING, mode),
             address=BrokerAddress("127.0.0.1", 1),
@@ -111,7 +112,7 @@ class World:
 
     async def _confirm(self, operation: Operation, connection: ConnectionInfo | None) -> Confirmation:
         self.asked.append(operation)
-        return Confirmation("because")
+        return Confirmation("because", self.choice)
 
     async def __aenter__(self) -> World:
         self.page.resize(1088, 732)

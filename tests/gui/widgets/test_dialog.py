@@ -7,7 +7,7 @@ import pytest
 from PySide6.QtCore import QEvent, QEventLoop, Qt, QTimer
 from PySide6.QtGui import QAccessible
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QRadioButton, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from console.widgets.button import Button
@@ -211,3 +211,24 @@ def test_a_dialog_asked_for_from_outside_covers_the_pages_as_well(page: Page, qt
     alone = QWidget()
     qtbot.addWidget(alone)
     assert dialog_host(alone) is alone
+
+
+def test_one_of_several_ways_is_chosen_in_the_same_sheet(page: Page, qtbot: QtBot) -> None:
+    ways = [("SIGTERM", "Ends it in the middle of its work."), ("SIGKILL", "Ends it at once.")]
+    dialog = confirm(page, reason=True, type_to_confirm="shop", production=True, choices=ways)
+    dialog.open()
+    first, second = dialog.findChildren(QRadioButton)
+    assert (first.accessibleName(), first.accessibleDescription()) == ways[0]
+    assert first.isChecked()
+    assert dialog.choice == 0
+    assert dialog.reason_field is not None
+    assert focused() is dialog.reason_field
+    QTest.keyClicks(dialog.reason_field, "stuck")
+    second.setFocus()
+    QTest.keyClick(second, Qt.Key.Key_Space)
+    assert dialog.choice == 1
+    assert not first.isChecked()
+    assert not dialog.verb_button.isEnabled()
+    assert dialog.word_field is not None
+    QTest.keyClicks(dialog.word_field, "shop")
+    assert dialog.verb_button.isEnabled()

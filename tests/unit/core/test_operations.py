@@ -11,7 +11,7 @@ from console.core.clock import SystemClock
 from console.core.connection import ConnectionInfo, Environment, Mode, Right
 from console.core.errors import ConsoleError
 from console.core.notices import Level, NoticeBoard
-from console.core.operations import Confirmation, Danger, Operation, OperationRunner, Subject
+from console.core.operations import Choice, Confirmation, Danger, Operation, OperationRunner, Subject
 
 
 class Log:
@@ -175,3 +175,13 @@ async def test_what_is_being_recorded_for_one_place_is_not_done_in_another() -> 
     assert setup.ran == 0
     assert setup.log.endings == [(1, Outcome.FAILED, "Nothing was done: the connection changed")]
     assert "nothing was done" in setup.notices.notices[-1].text
+
+
+async def test_the_way_that_is_chosen_in_the_dialog_is_run_and_recorded() -> None:
+    setup = Setup()
+    first, second = (replace(setup.operation(Danger.DESTRUCTIVE), target=name) for name in ("TERM", "KILL"))
+    ways = (Choice("TERM", "gently", first), Choice("KILL", "at once", second))
+    setup.answer = Confirmation("stuck", 1)
+    assert await setup.runner.run(replace(first, choices=ways))
+    assert [(entry.target, entry.reason) for entry in setup.log.entries] == [("KILL", "stuck")]
+    assert setup.ran == 1

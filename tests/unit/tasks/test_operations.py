@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from console.core.errors import Cause, ConsoleError
-from console.core.operations import Danger
+from console.core.operations import Danger, Operation
 from console.history.model import TaskRow, TaskState
 from console.tasks import operations
 from console.tasks.gateway import Answer
@@ -60,10 +60,15 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(operations, name, wait_s)
 
 
+def way(operation: Operation, signal: KillSignal) -> Operation:
+    """What is run once this signal is chosen."""
+    return next(choice.operation for choice in operation.choices if choice.name == signal.value)
+
+
 async def test_a_terminated_task_is_proved_by_the_history() -> None:
     outside = Outside([Answer(WEB, True, "terminate: a")], {"a": TaskState.REVOKED})
 
-    said = await terminate_operation([row("a")], outside, KillSignal.KILL).run()
+    said = await way(terminate_operation([row("a")], outside), KillSignal.KILL).run()
 
     assert said == "Terminated on celery@web-1; it is Revoked"
     assert outside.told == [(("a",), KillSignal.KILL)]
@@ -146,9 +151,13 @@ async def test_nobody_answers() -> None:
 
 def test_how_dangerous_they_are() -> None:
     assert revoke_operation([row("a")], Outside()).danger is Danger.DISRUPTIVE
-    terminate = terminate_operation([row("a")], Outside(), KillSignal.USR1)
+    terminate = terminate_operation([row("a")], Outside())
     assert terminate.danger is Danger.DESTRUCTIVE
-    assert "SoftTimeLimitExceeded" in terminate.consequence
+    assert [choice.name for choice in terminate.choices] == [signal.value for signal in KillSignal]
+    soft = next(choice for choice in terminate.choices if choice.name == "SIGUSR1")
+    assert "SoftTimeLimitExceeded" in soft.words
+    assert soft.operation.target.endswith("SIGUSR1")
+    assert soft.operation.danger is Danger.DESTRUCTIVE
 
 
 def test_when_there_is_nothing_to_do() -> None:
