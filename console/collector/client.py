@@ -15,6 +15,7 @@ from pathlib import Path
 
 from console.broker.address import BrokerAddress
 from console.broker.database import DatabaseAddress
+from console.collector.line import GIVES_BACK
 from console.collector.wire import (
     CollectorConfig,
     LineSplitter,
@@ -155,7 +156,7 @@ class CollectorClient:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
-            env=self._environment,
+            env={**(self._environment or os.environ), **GIVES_BACK},
         )
         self._process, self.pid = process, process.pid
         try:

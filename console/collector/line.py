@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import ssl
@@ -24,6 +25,8 @@ TLS_RECORD_BYTES = 16 * 1024  # more is never given at once
 PAIR_BYTES = 1024 * 1024
 TAKEN_WITHIN_S = 5.0
 ENDED_WITHIN_S = 1.0
+# glibc otherwise learns from the first large block that such blocks come often, and keeps them (mallopt(3)).
+GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
 class FullError(Exception):
@@ -174,6 +177,7 @@ class Drain:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     pass_fds=(number,),
+                    env={**os.environ, **GIVES_BACK},
                 )
             except OSError as error:
                 self.pair.close()
