@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from console.broker.results import MAX_BYTES, BackendResult
+from console.core.text import storable
 
 MAX_CHILDREN = 1_000
 # celery/backends/base.py, `compress_payload` of 5.7: marker, content type, NUL, body.
@@ -45,15 +46,18 @@ def result_of_payload(task_id: str, payload: bytes) -> BackendResult:
 
 def result_of_meta(task_id: str, meta: dict[str, Any], *, problem: str = "") -> BackendResult:
     """Celery's fields by name (`_get_result_meta`), `status` among them."""
-    state = str(meta["status"])
+    state = storable(str(meta["status"]))
     value = meta.get("result")
     failed = state in _ERRORS
-    ended = state == "SUCCESS"
+    result_text = None
+    if state == "SUCCESS" and not problem:
+        result_text = _json(value)
+        problem = "" if result_text is not None else "It is nested too deeply to show"
     retries = meta.get("retries")
     return BackendResult(
         task_id,
         state,
-        result_text=json.dumps(value, ensure_ascii=False) if ended and not problem else None,
+        result_text=result_text,
         exception=_exception(value) if failed else None,
         traceback=_text(meta.get("traceback")),
         date_done=read_instant(meta.get("date_done")),
@@ -126,20 +130,20 @@ def child_ids(children: Any) -> tuple[str, ...]:
         if isinstance(members, list):
             waiting.extend(reversed(members))
         elif isinstance(head, list) and head and isinstance(head[0], str):
-            found[head[0]] = None
+            found[storable(head[0])] = None
     return tuple(found)
 
 
 def read_instant(value: Any) -> datetime | None:
     """A stored instant; one without a zone is UTC, as Celery and Django write it by default."""
-    if isinstance(value, str):
-        try:
+    try:
+        if isinstance(value, str):
             value = datetime.fromisoformat(value)
-        except ValueError:
+        if not isinstance(value, datetime):
             return None
-    if not isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (ValueError, OverflowError):  # the first and the last day there is have no neighbours
         return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def _column(content: Any, *, binary: bool) -> tuple[Any, str]:
@@ -174,15 +178,30 @@ def _unpacked(kind: str, body: bytes) -> bytes | str:
 def _exception(value: Any) -> str | None:
     """Celery stores `{"exc_type": ..., "exc_message": [arguments], "exc_module": ...}`."""
     if not isinstance(value, dict) or not isinstance(value.get("exc_type"), str):
-        return None if value is None else _json_text(value)
+        return _json_text(value)
     given = value.get("exc_message")
     arguments = given if isinstance(given, list) else [] if given is None else [given]
-    return f"{value['exc_type']}({', '.join(repr(one) for one in arguments)})"
+    return storable(f"{value['exc_type']}({', '.join(map(_repr, arguments))})")
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except RecursionError:
+        return "…"
 
 
 def _json_text(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
+    return None if value is None else _json(value)
+
+
+def _json(value: Any) -> str | None:
+    """`value` as JSON; None when it is nested so deeply that it could be read but not written."""
+    try:
+        return storable(json.dumps(value, ensure_ascii=False))
+    except RecursionError:
+        return None
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return storable(value) if isinstance(value, str) and value else None

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from console.core.text import storable
 from console.history.model import Attempt, TaskState
 
 SENT, RECEIVED, STARTED, RETRIED, CANCELLED, SUCCEEDED, FAILED, REVOKED, REJECTED, VERDICT = range(10)
@@ -102,7 +103,8 @@ def verdict_mark(
     time (0: only one that is later than `when` ends it). `ended`: the instant of the end, 0.0 unknown.
     """
     code = WITHDRAWN if state is None else CODE_OF[state]
-    return VERDICT, when, worker, events, code, [reason, ended, result, exception, traceback]
+    texts = [None if text is None else storable(text) for text in (result, exception, traceback)]
+    return VERDICT, when, storable(worker), events, code, [storable(reason), ended, *texts]
 
 
 def with_verdict(marks: list[Mark], verdict: Mark) -> list[Mark]:

@@ -102,3 +102,32 @@ def test_deep_nesting_and_huge_numbers_raise_nothing() -> None:
     deep = b'{"status": "SUCCESS", "result": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     assert result_of_payload("a", deep).problem
     assert result_of_payload("a", b'{"status": "SUCCESS", "result": ' + b"9" * 10_000 + b"}").problem
+
+
+def test_half_a_character_can_be_stored() -> None:
+    """A file name that is not UTF-8 comes out of Celery's JSON as half a surrogate pair."""
+    name = "caf\udce9"
+    found = result_of_payload(
+        "a", stored(result=name, worker=name, traceback=name, args=[name], children=[[[name, None], None]])
+    )
+    assert found.result_text == '"caf?"'
+    texts = [found.worker, found.traceback, found.args_text, *found.children]
+    assert all("?" in text and text.encode() for text in texts if text is not None)
+    failed = result_of_payload(
+        "a", stored(status="FAILURE", result={"exc_type": name, "exc_message": [name]})
+    )
+    assert failed.exception is not None
+    assert failed.exception.encode()
+
+
+@pytest.mark.parametrize("within", ["{}", '{{"exc_type": "E", "exc_message": {}}}'])
+@pytest.mark.parametrize("state", ["SUCCESS", "FAILURE"])
+def test_no_depth_of_nesting_breaks_a_round(state: str, within: str) -> None:
+    for depth in range(900, 1000):
+        value = within.format("[" * depth + "]" * depth)
+        assert result_of_payload("a", f'{{"status": "{state}", "result": {value}}}'.encode()).task_id == "a"
+
+
+@pytest.mark.parametrize("done", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+05:00", "soon"])
+def test_an_instant_that_no_clock_has_is_none(done: str) -> None:
+    assert result_of_payload("a", stored(date_done=done)).date_done is None
