@@ -71,10 +71,11 @@ def open_for_writing(path: Path, sign: Sign = lambda: True) -> sqlite3.Connectio
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         _migrate(connection, path)
         _make_shrinkable(connection, path)
+        # Only now: a migration would sort and rewrite all of the history in memory.
+        connection.execute("PRAGMA temp_store = MEMORY")
         connection.set_progress_handler(None, 0)
     except sqlite3.Error as error:
         connection.close()
