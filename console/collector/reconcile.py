@@ -22,7 +22,7 @@ from console.collector.reconcile_judge import Judgement, is_half_done, judge
 from console.collector.reconcile_suspects import Record, Suspects, Timings
 from console.core.errors import ConsoleError
 from console.history.marks import Mark
-from console.history.model import TaskState
+from console.history.model import TaskState, WorkerSeen
 
 if TYPE_CHECKING:
     from console.broker.results import BackendResult, ResultReader
@@ -108,7 +108,8 @@ class Reconciler:
         lines = self._lines = self._lines or _open_lines(self._address, self._results, self._timings)
         messages = self._look(lines.messages, suspects)
         asked = [one for one in suspects if not _waits(one, messages)][:ASKED_AT_ONCE]
-        workers = self._ask(lines.workers, asked, now)
+        seen = self._suspects.workers()
+        workers = self._ask(lines.workers, asked, seen, now)
         if lines.results is None and not lines.problem and workers.results_database is not None:
             beside = replace(self._address, database=workers.results_database, key_prefix="")
             lines = self._lines = _open_lines(self._address, beside, self._timings)
@@ -119,10 +120,11 @@ class Reconciler:
             messages=messages,
             results=results,
             results_problem=results_problem,
-            seen=self._suspects.workers(),
+            seen=seen,
             heard=self._suspects.heard(now),
             gaps=self._suspects.gaps(),
             silent_s=self._timings.silent_s,
+            ending_s=self._timings.ending_s,
         )
         waiting = [one for one in suspects if _waits(one, messages)]
         found = [mark for one in (*asked, *waiting) for mark in self._judge(one, evidence)]
@@ -145,13 +147,20 @@ class Reconciler:
         self._look_at = began + (self._now() - began) * self._timings.look_share
         return found
 
-    def _ask(self, workers: Workers, suspects: Sequence[Suspect], now: float) -> WorkersSay:
+    def _ask(
+        self, workers: Workers, suspects: Sequence[Suspect], seen: Mapping[str, WorkerSeen], now: float
+    ) -> WorkersSay:
         if not suspects:
             return WorkersSay()
         records = self._suspects.records
         everything = any(records[one.id].unheld or one.eta > now for one in suspects)
+        # Who said goodbye is not there, but another of the same name may be.
+        there = [worker for worker in seen.values() if worker.online]
+        latest = sorted(there, key=lambda worker: worker.last_heartbeat, reverse=True)
+        known = dict.fromkeys([*(one.worker for one in suspects), *(worker.hostname for worker in latest)])
+        known.pop("", None)
         try:
-            said = workers.ask([one.id for one in suspects], everything=everything)
+            said = workers.ask([one.id for one in suspects], everything=everything, known=tuple(known))
         except ConsoleError as error:
             return WorkersSay(problem=str(error))
         self._transports = said.transports or self._transports

@@ -54,6 +54,8 @@ class WorkersSay:
 
     - `answered`: who answered everything; `beats` answer to a ping and to nothing else.
     - `listening`: how many receive commands, None where the broker does not tell.
+    - `unheard`: who is connected and did not answer (busy in its only thread, or one of two with a name), as
+      far as the broker tells and it is not among the `listening`.
     - `asked_all`: whether the lists were asked for too (scheduled, active, revoked), not the ids alone.
     - `up_s`: for how long each has been running; `transports`: their options of the broker's transport.
     - `results_database`: the database of the broker's Redis in which they keep results, None for elsewhere.
@@ -65,6 +67,7 @@ class WorkersSay:
     answered: frozenset[str] = frozenset()
     beats: frozenset[str] = frozenset()
     listening: int | None = None
+    unheard: frozenset[str] = frozenset()
     asked_all: bool = False
     up_s: Mapping[str, float] = field(default_factory=dict)
     transports: tuple[Mapping[str, object], ...] = ()
@@ -89,7 +92,7 @@ class Evidence:
     """What one round found out. `messages` None: not looked for this time. `results` None: no backend.
 
     `seen`: workers by their heartbeats. `heard`: when a worker has last told of receiving a task.
-    `gaps` are the times in which events may have been missed; `silent_s` as in `Timings`.
+    `gaps` are the times in which events may have been missed; `silent_s` and `ending_s` as in `Timings`.
     """
 
     now: float
@@ -101,3 +104,4 @@ class Evidence:
     heard: Mapping[str, float]
     gaps: tuple[Gap, ...]
     silent_s: float
+    ending_s: float = 0.0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from console.collector.folded_task import one_line
 from console.collector.reconcile_evidence import Evidence, Hold, MessagesFound, Suspect
 from console.history.marks import Mark, verdict_mark
 from console.history.model import TaskState, WorkerSeen
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from console.broker.results import BackendResult
 
 MISSED = "the event of its end was missed"
+LONGEST_REASON = 2_000
 LONGEST_TEXT = 16_384
 LONGEST_TRACEBACK = 65_536
 BEATS_SILENT = 5
@@ -52,11 +54,13 @@ def judge(suspect: Suspect, evidence: Evidence, *, missing_before: bool) -> Judg
     running = [worker for worker, hold in holders.items() if hold is Hold.ACTIVE]
     if running:
         return _runs(suspect, evidence, running[0])
-    if (ended := _ended(suspect, evidence)) is not None:
+    found = evidence.messages is not None and suspect.id in evidence.messages.places
+    result = (evidence.results or {}).get(suspect.id)
+    runs_again = (bool(holders) or found) and result is not None and _is_earlier(result, suspect)
+    if not runs_again and (ended := _ended(suspect, evidence)) is not None:
         return Judgement(ended)
     if (revoked := _revoked(suspect, evidence, holders=tuple(holders))) is not None:
         return Judgement(revoked)
-    found = evidence.messages is not None and suspect.id in evidence.messages.places
     if holders or found:
         return _turned_up(suspect, evidence)
     if is_half_done(evidence):
@@ -91,6 +95,12 @@ def _turned_up(suspect: Suspect, evidence: Evidence) -> Judgement:
     return Judgement(verdict_mark(None, _when(suspect, evidence), ""))
 
 
+def _is_earlier(result: BackendResult, suspect: Suspect) -> bool:
+    """Whether it was stored before the last event: a message with the same id was sent or delivered again."""
+    done = _instant_of(result)
+    return 0.0 < done < suspect.newest - UPTIME_EXACT_S
+
+
 def _ended(suspect: Suspect, evidence: Evidence) -> Mark | None:
     """The end that the result backend knows of."""
     result = (evidence.results or {}).get(suspect.id)
@@ -101,7 +111,7 @@ def _ended(suspect: Suspect, evidence: Evidence) -> Mark | None:
         state,
         _when(suspect, evidence),
         reason,
-        worker=result.worker or "",
+        worker=one_line(result.worker) or "",
         ended=_instant_of(result),
         result=_cut(result.result_text, LONGEST_TEXT),
         exception=_cut(result.exception, LONGEST_TEXT),
@@ -140,7 +150,7 @@ def _unsure(suspect: Suspect, evidence: Evidence) -> str:
     if messages is not None and not messages.complete:
         return messages.problem
     if not _all_answered(evidence):
-        silent = sorted(_live(evidence) - workers.answered)
+        silent = (_live(evidence) - workers.answered) | workers.unheard
         who = _several(tuple(silent)) if silent else "A worker"
         return f"{who} did not answer."
     if evidence.results_problem:
@@ -161,6 +171,8 @@ def _may_have_ended(suspect: Suspect, evidence: Evidence) -> str:
             return f"Nothing is known of its worker {suspect.worker}."
         if not _fate(suspect, evidence):
             return f"It may have ended unnoticed: {suspect.worker} runs on and does not hold it any more."
+        if _may_be_ending(suspect, evidence):
+            return f"{suspect.worker} has said goodbye, and may still finish what it runs."
         if evidence.results is None and missed:
             return "It may have ended while events were missed, and no result backend is known."
         return ""
@@ -206,6 +218,13 @@ def _fate(suspect: Suspect, evidence: Evidence) -> str:
     return ""
 
 
+def _may_be_ending(suspect: Suspect, evidence: Evidence) -> bool:
+    """A worker that is asked to end says goodbye first, answers nobody any more, and finishes its tasks."""
+    seen = evidence.seen[suspect.worker]
+    goodbye_s = evidence.now - seen.last_heartbeat.timestamp()
+    return suspect.told is TaskState.STARTED and not seen.online and goodbye_s < evidence.ending_s
+
+
 def _started_anew(suspect: Suspect, seen: WorkerSeen, evidence: Evidence) -> bool:
     """Whether another process has the worker's name now; in a container it may have the same number."""
     if seen.pid and suspect.pid and seen.pid != suspect.pid:
@@ -230,7 +249,7 @@ def _live(evidence: Evidence) -> set[str]:
 
 def _all_answered(evidence: Evidence) -> bool:
     workers = evidence.workers
-    if workers.problem or not _live(evidence) <= workers.answered:
+    if workers.problem or workers.unheard or not _live(evidence) <= workers.answered:
         return False
     return workers.listening is None or len(workers.answered | workers.beats) >= workers.listening
 
@@ -240,7 +259,14 @@ def _overlaps(suspect: Suspect, end: datetime | None) -> bool:
 
 
 def _mark(suspect: Suspect, evidence: Evidence, state: TaskState, reason: str, *, worker: str = "") -> Mark:
-    return verdict_mark(state, _when(suspect, evidence), reason, worker=worker, events=suspect.events)
+    # Names of workers come from outside.
+    return verdict_mark(
+        state,
+        _when(suspect, evidence),
+        _cut(reason, LONGEST_REASON) or "",
+        worker=one_line(worker) or "",
+        events=suspect.events,
+    )
 
 
 def _when(suspect: Suspect, evidence: Evidence) -> float:

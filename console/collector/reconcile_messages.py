@@ -28,6 +28,7 @@ STEPS = range(1, 10)
 MOST_MESSAGES = 50_000
 MOST_BYTES = 128 * 1024 * 1024
 MOST_QUEUES = 2000
+TOO_MANY_QUEUES = f"There are more than {MOST_QUEUES:,} queues."
 SCAN_COUNT = 2000
 SCAN_CALLS = 25
 PART_BYTES = 512 * 1024
@@ -80,6 +81,8 @@ class RedisMessages:
             try:
                 problem = self._discover(client)
                 names = sorted({*queues, *self._bound, *(one.queue for one in suspects)} - {""})
+                if len(names) > MOST_QUEUES:
+                    problem = problem or TOO_MANY_QUEUES
                 return self._search(client, wanted, names[:MOST_QUEUES], transports, problem)
             finally:
                 client.close()
@@ -105,7 +108,7 @@ class RedisMessages:
                     return "Queues are named in a way that the console does not know."
                 self._bound.add(parts[2])
         if len(self._bound) > MOST_QUEUES:
-            return f"There are more than {MOST_QUEUES:,} queues."
+            return TOO_MANY_QUEUES
         return "" if self._all_found else "Not all queues are known yet."
 
     def _search(

@@ -41,6 +41,7 @@ class Timings:
 
     - `quiet_s`: a task is suspect when nothing was heard of it for so long; `sent_quiet_s` for one that waits
       in a queue, `eta_quiet_s` for one whose time is yet to come.
+    - `ending_s`: so long a worker that said goodbye may finish what it runs.
     - `round_s`: between two rounds at least. `longest_s`: between two looks at the same task at most.
     - `silent_s`: after so long without a heartbeat a worker has ended. `answer_s`: workers have so long.
     - `look_share`: looking through queues may take one part in so many of the time.
@@ -52,6 +53,7 @@ class Timings:
     round_s: float = 10.0
     longest_s: float = 1800.0
     silent_s: float = 20.0
+    ending_s: float = 900.0
     answer_s: float = 3.0
     look_share: float = 50.0
     lost_again_s: float = 2 * DAY_S
@@ -96,8 +98,10 @@ class Suspects:
         ):
             found += self._part(state, now, after=younger, before=now - older + AHEAD_S)
         if len(self.records) > MOST_RECORDS:
+            needed = {suspect.id for suspect in found}
             for task_id in list(self.records)[: MOST_RECORDS // 2]:
-                del self.records[task_id]
+                if task_id not in needed:
+                    del self.records[task_id]
         return found
 
     def _part(self, state: TaskState, now: float, *, after: float, before: float) -> list[Suspect]:

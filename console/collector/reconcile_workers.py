@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -31,6 +32,7 @@ SEPARATOR = "\x06\x16"
 BEAT = "celerybeat@"
 SHORTEST_TIMEOUT_S = 3.0
 AMQP_ANSWER_S = 1.0
+MOST_KNOWN = 200
 MOST_REPLY_BYTES = 64 * 1024 * 1024
 # Whoever holds what; the lists may be long, so they are asked for when the ids alone were not enough.
 # Until 5.6 a worker does not know its waiting ETA tasks by id. `active` can do without arguments that no JSON
@@ -50,8 +52,11 @@ Replies = dict[str, dict[str, Any]]
 class Workers(Protocol):
     """Asks them. Blocking, bounded; raises `ConsoleError`."""
 
-    def ask(self, task_ids: Sequence[str], *, everything: bool) -> WorkersSay:
-        """Who holds `task_ids`; with `everything` by the workers' lists too, revoked tasks among them."""
+    def ask(self, task_ids: Sequence[str], *, everything: bool, known: Sequence[str] = ()) -> WorkersSay:
+        """Who holds `task_ids`; with `everything` by the workers' lists too, revoked tasks among them.
+
+        `known`: workers that may be there though they are silent, the most important first.
+        """
         ...
 
 
@@ -72,7 +77,13 @@ class RedisWorkers:
         self._answer_s = answer_s
         self._connect = connect
 
-    def ask(self, task_ids: Sequence[str], *, everything: bool) -> WorkersSay:
+    def ask(
+        self,
+        task_ids: Sequence[str],
+        *,
+        everything: bool,
+        known: Sequence[str] = (),  # noqa: ARG002 - Redis tells how many listen
+    ) -> WorkersSay:
         methods = questions(task_ids, everything=everything)
         if everything:
             methods["ping"] = {}  # beat answers to it, and counts among those who listen
@@ -125,16 +136,16 @@ class RedisWorkers:
 
 class AmqpWorkers:
     """Through celery's control, one connection per question. RabbitMQ does not tell how many listen, so that
-    each question takes its whole time.
+    each question takes its whole time; but whether one that is silent is connected, its queue tells.
     """
 
     def __init__(self, address: BrokerAddress, *, answer_s: float) -> None:
         self._address = address
         self._answer_s = min(answer_s, AMQP_ANSWER_S)
 
-    def ask(self, task_ids: Sequence[str], *, everything: bool) -> WorkersSay:
+    def ask(self, task_ids: Sequence[str], *, everything: bool, known: Sequence[str] = ()) -> WorkersSay:
         from console.broker.kombu_lines import close_celery_app, make_celery_app
-        from console.broker.sending import ask_workers, delete_owed_reply_queues
+        from console.broker.sending import ask_workers, delete_owed_reply_queues, line_of_its_own
 
         replies: Replies = {}
         app = make_celery_app(self._address)
@@ -144,12 +155,31 @@ class AmqpWorkers:
                 replies[method] = {
                     name: value for one in answers if isinstance(one, dict) for name, value in one.items()
                 }
+            said = what_they_say(task_ids, replies, listening=None, asked_all=everything)
+            with line_of_its_own(app, self._address) as connection:
+                listen = {name: _listening(connection, name) for name in known[:MOST_KNOWN]}
         finally:
             try:
                 delete_owed_reply_queues(app, self._address)
             finally:
                 close_celery_app(app)
-        return what_they_say(task_ids, replies, listening=None, asked_all=everything)
+        unheard = {name for name, number in listen.items() if number > int(name in said.answered)}
+        return replace(said, unheard=frozenset(unheard))
+
+
+def _listening(connection: Any, worker: str) -> int:
+    """How many receive commands under the name of `worker`, by its queue of them (kombu's `Mailbox`)."""
+    amqp: Any = import_module("amqp.exceptions")
+    channel = connection.channel()
+    try:
+        return int(channel.queue_declare(f"{worker}.celery.pidbox", passive=True).consumer_count)
+    except amqp.NotFound:
+        return 0
+    except amqp.ResourceLocked:  # the queue of nobody but its worker (`control_queue_exclusive`)
+        return 1
+    finally:
+        if channel.is_open:
+            channel.close()
 
 
 def open_workers(address: BrokerAddress, *, answer_s: float) -> Workers:

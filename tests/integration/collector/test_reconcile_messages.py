@@ -225,3 +225,12 @@ def test_the_rules_that_ship_for_operating_are_enough(
         client.acl_deluser("limited")
         client.flushall()
     assert not {str(one) for one in refused} - {"client|setname", "b'client|setname'"}
+
+
+def test_more_queues_than_can_be_looked_through_leave_it_open(
+    address: BrokerAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.collector.reconcile_messages.MOST_QUEUES", 3)
+    send(address, "last", queue="z")
+    found = RedisMessages(address).look([suspect("last")], ("a", "b", "c"), ())
+    assert (found.complete, found.problem != "") == (False, True)

@@ -39,7 +39,8 @@ class Asked:
     looks: int = 0
     looking: Callable[[], None] = lambda: None
 
-    def ask(self, task_ids: Sequence[str], *, everything: bool) -> WorkersSay:
+    def ask(self, task_ids: Sequence[str], *, everything: bool, known: Sequence[str] = ()) -> WorkersSay:
+        assert "" not in known
         self.asked.append((len(task_ids), everything))
         if self.error is not None:
             raise self.error

@@ -11,7 +11,7 @@ import pytest
 from console.broker.results import BackendResult
 from console.collector.reconcile_evidence import Evidence, Hold, MessagesFound, Suspect, WorkersSay
 from console.collector.reconcile_judge import FINE, judge
-from console.history.marks import STATE_CODES, WITHDRAWN, Mark
+from console.history.marks import STATE_CODES, WITHDRAWN, Mark, decode_marks, encode_marks
 from console.history.model import Gap, TaskState, WorkerSeen
 
 NOW = 1_790_000_000.0
@@ -83,6 +83,56 @@ def test_a_worker_that_said_goodbye_has_ended() -> None:
     gone = {WEB: seen(WEB, -500.0, online=False), OTHER: seen(OTHER)}
     _, reason = said(judge(suspect(), evidence(seen=gone), missing_before=True).mark)
     assert "Its worker celery@web-1 ended at " in reason
+
+
+def test_a_worker_that_said_goodbye_may_still_finish_what_it_runs() -> None:
+    gone = {WEB: seen(WEB, -500.0, online=False), OTHER: seen(OTHER)}
+    ending = evidence(seen=gone, ending_s=900.0)
+    found = judge(suspect(), ending, missing_before=True)
+    assert found.mark is None
+    assert found.unsure == "celery@web-1 has said goodbye, and may still finish what it runs."
+    # What it had only received it gives back.
+    assert judge(suspect(TaskState.RECEIVED), ending, missing_before=True).mark is not None
+    assert judge(suspect(), replace(ending, ending_s=400.0), missing_before=True).mark is not None
+
+
+def test_who_is_connected_and_silent_may_run_it() -> None:
+    both = workers(listening=None, unheard=frozenset({WEB}))
+    found = judge(suspect(), evidence(workers=both), missing_before=True)
+    assert (found.mark, found.unsure) == (None, "celery@web-1 did not answer.")
+
+
+def test_the_result_of_an_earlier_run_is_not_that_of_a_message_that_waits() -> None:
+    old = BackendResult("t", "SUCCESS", result_text="1", date_done=at(-900))
+    held = workers(held={"t": {OTHER: Hold.RESERVED}})
+    again = evidence(workers=held, results={"t": old})
+    waiting = suspect(TaskState.RECEIVED)
+    assert judge(waiting, again, missing_before=False) == FINE
+    found = MessagesFound(places={"t": "mail"}, complete=True)
+    assert judge(waiting, evidence(messages=found, results={"t": old}), missing_before=False) == FINE
+    # Of one that is nowhere it tells the end: clocks differ, and no event came.
+    assert said(judge(waiting, evidence(results={"t": old}), missing_before=False).mark)[0] is (
+        TaskState.SUCCEEDED
+    )
+    late = replace(old, date_done=at(-500))
+    ended = judge(waiting, evidence(workers=held, results={"t": late}), missing_before=False)
+    assert said(ended.mark)[0] is TaskState.SUCCEEDED
+
+
+def test_what_is_said_can_be_stored_whatever_others_wrote() -> None:
+    odd = BackendResult(
+        "t", "FAILURE", exception="E('\udce9')", traceback="\ud800", worker="w\udce9b\n" + "x" * 9000
+    )
+    mark = judge(suspect(), evidence(results={"t": odd}), missing_before=False).mark
+    assert mark is not None
+    assert decode_marks(encode_marks([mark])) == [mark]
+    assert len(mark[2]) <= 512
+    assert mark[2].isprintable()
+    running = workers(held={"t": {"w\udce9" + "x" * 9000: Hold.ACTIVE}})
+    told = judge(suspect(TaskState.RECEIVED), evidence(workers=running), missing_before=False).mark
+    assert told is not None
+    assert decode_marks(encode_marks([told])) == [told]
+    assert len(told[5][0]) <= 2001
 
 
 @pytest.mark.parametrize(

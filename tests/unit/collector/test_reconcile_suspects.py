@@ -118,3 +118,15 @@ def test_what_is_known_of_workers_queues_and_gaps(history: History) -> None:
     assert history.suspects.queues() == ("mail",)
     assert history.suspects.heard(NOW + 10)["celery@web"] == NOW + 5
     assert history.suspects.gaps() == ()
+
+
+def test_what_is_due_is_remembered_even_when_there_is_too_much(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.collector.reconcile_suspects.MOST_RECORDS", 10)
+    history.tell(*(event("received", f"t{number}", number / 100) for number in range(8)))
+    assert len(history.due(100)) == 8
+    history.tell(*(event("received", f"u{number}", 1 + number / 100) for number in range(8)))
+    due = history.due(120)
+    assert len(due) == 16
+    assert due <= history.suspects.records.keys()
