@@ -18,13 +18,11 @@ from console.overview.view_model import Lines, Subject
 from console.tasks.columns_dialog import ColumnsDialog
 from console.tasks.export_dialog import ExportDialog
 from console.tasks.model import SendRequest
-from console.tasks.operations import terminate_operation
 from console.tasks.search_box import TaskSearch
 from console.widgets.button import Chip, SegmentedControl
 from console.widgets.data_table import DataTable
 from console.widgets.dialog import ConsoleDialog
 from console.widgets.tabs import TabBar
-from console.window.confirm import dialog_of
 from console.workers.model import Tab
 from tests.running import until
 
@@ -51,6 +49,7 @@ class LivePictures:
         await self._tasks()
         await self._overview()
         await self._workers()
+        await self._terminate()
         await self._sheets()
 
     def _one(self, kind: type[Kind], name: str = "") -> Kind:
@@ -179,18 +178,25 @@ class LivePictures:
             tabs.set_current(tab.value)
             await self._shown(f"workers-{tab.value.lower().split()[0]}", 2.0)
 
+    async def _terminate(self) -> None:
+        """The sheet that asks for the signal; nobody confirms it."""
+        await self._page("tasks")
+        table = await self._search("name:take_time state:started before:3s", _named("take_time"))
+        table.selectRow(0)
+        await asyncio.sleep(LOOKED_S)
+        self.console.tasks_view.terminate()
+        dialogs = self.console.window.findChildren
+        await until(lambda: any(one.isVisible() for one in dialogs(ConsoleDialog)), LONG_S, "the question")
+        await self._shown("tasks-terminate")
+        self._one(ConsoleDialog).reject()
+        await asyncio.sleep(LOOKED_S)
+
     async def _sheets(self) -> None:
         await self._page("tasks")
         page, model = self.console.window.page("tasks"), self.console.tasks_view
         assert page is not None
-        rows = model.snapshot.rows or ()
-        running = [row for row in rows if row.state is TaskState.STARTED]
         await self._sheet("tasks-export", ExportDialog(page, model))
         await self._sheet("tasks-columns", ColumnsDialog(page, model))
-        session = self.console.connections.session
-        operation = terminate_operation((running or list(rows))[:1], self.console.task_list)
-        sheet = dialog_of(operation, session.info if session is not None else None, page)
-        await self._sheet("tasks-terminate", sheet)
         window = self.console.window
         await self._sheet(
             "history", HistoryDialog(window, self.console.settings.retention, used_bytes=734_003_200)

@@ -177,6 +177,13 @@ def test_nothing_is_left_out() -> None:
         assert page_file.name == "index.md" or f"({page_file.name})" in index, page_file
 
 
+def test_each_bench_is_named() -> None:
+    benches = (ROOT / "tests" / "bench" / "__main__.py").read_text(encoding="utf-8").partition("BENCHES")[2]
+    names = re.findall(r'^    "([\w-]+)":', benches, re.MULTILINE)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("`make bench ARGS=`")[2]
+    assert re.findall(r"^\| `([\w-]+)` \|", readme, re.MULTILINE) == names
+
+
 def test_the_files_of_the_home_are_called_so() -> None:
     home = Home(Path("/home"))
     text = _prose(CONNECTIONS)
