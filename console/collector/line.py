@@ -197,6 +197,7 @@ class Drain:
         try:
             self.pair.settimeout(TAKEN_WITHIN_S)
             socket.send_fds(self.pair, [TAKE], [line.fileno()])
+            self._skip()  # the line before may have been left in the middle of a piece
             while not (self._next() and self._kind == TAKEN and self._of == self._number):
                 self._skip()
         except OSError as error:

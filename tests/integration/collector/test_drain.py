@@ -174,3 +174,24 @@ def test_a_process_that_is_killed_is_a_gap_and_another_takes_its_place(broker: V
     finally:
         line.stop()
     assert drains() == []
+
+
+def test_a_line_is_left_in_the_middle_of_what_it_said(
+    drain: Drain, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    far, near = ends
+    line = drain.take(near)
+    far.sendall(bytes(8 * 2**20))
+    while not drain._left:  # noqa: SLF001 - a part of a frame is here, the rest is on its way
+        assert line.receive_within(DEADLINE_S)
+    line.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        other = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+    with peer, other:
+        pid = drain.pid
+        again = drain.take(other)
+        peer.sendall(b"after")
+        assert received(again, 5) == b"after"
+        assert drain.pid == pid
+        assert drain.is_alive
