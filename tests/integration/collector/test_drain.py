@@ -182,7 +182,7 @@ def test_a_line_is_left_in_the_middle_of_what_it_said(
     far, near = ends
     line = drain.take(near)
     far.sendall(bytes(8 * 2**20))
-    while not drain._left:  # noqa: SLF001 - a part of a frame is here, the rest is on its way
+    while not drain._left:  # a part of a piece is here, the rest on its way
         assert line.receive_within(DEADLINE_S)
     line.close()
     with socket.create_server(("127.0.0.1", 0)) as listener:
