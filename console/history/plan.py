@@ -53,7 +53,7 @@ MEMBERS_WALKED_FROM = 12_000
 FREQUENT = 0.1
 SAMPLE = 400
 WORTH_CHECKING = 4_000
-CHECKED_AT_ONCE = (64, 128, 256)
+CHECKED_AT_ONCE = (224, 256)  # a page of 200 where every text fits is there after one look
 LOOKED_UP_AT_ONCE = (500, 2000)
 
 
