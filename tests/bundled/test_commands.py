@@ -123,6 +123,7 @@ def test_every_outcome_is_in_the_traffic(make_project: MakeProject) -> None:
             and "shop.tasks.total" in worker.text.partition(" ready.")[2]
         ),
         "every outcome",
+        deadline_s=60.0,
     )
     mails = lines(project.run("sent_mail", "--limit", "3"))
     assert len(mails) == 3

@@ -302,6 +302,11 @@ async def test_workers_without_heartbeats_are_there_as_long_as_they_answer(world
 async def test_looks_ever_less_while_nothing_changes_and_not_at_all_while_nobody_looks(world: World) -> None:
     await world.connect()
     service, inspection = world.service, world.service._inspection
+    for _ in range(8):  # what is asked once of everybody who is new comes in rounds
+        world.clock.pass_s(3)
+        world.beat_hearts(ONE, TWO)
+        service._wake.set()
+        await asyncio.sleep(0.02)
     asked = len(world.control.asked)
     for _ in range(5):
         world.clock.pass_s(100)
