@@ -110,6 +110,7 @@ class Collector:
         self._subscribed = False
         self._stamped_s = 0.0
         self._make_reconciler = make_reconciler
+        self._reconciler: Reconciler | None = None
         self._retention = retention
         self._upkeep: Upkeep | None = None
         self._verdicts: deque[tuple[str, Mark]] = deque()
@@ -189,11 +190,13 @@ class Collector:
             return
         self._line.start()
         reconciler = None if self._make_reconciler is None else self._make_reconciler(self._found)
+        self._reconciler = reconciler
         if reconciler is not None:
             reconciler.start()
         try:
             self._follow_line()
         finally:
+            self._reconciler = None
             if reconciler is not None:
                 reconciler.stop()
 
@@ -381,6 +384,7 @@ class Collector:
         """How things stand, of our own writing or of the other's that is followed."""
         fold, followed = self._fold, self._followed
         counts = followed.counts if fold is None else fold.counts
+        unjudged_tasks, unjudged = (0, "") if self._reconciler is None else self._reconciler.unjudged
         return CollectorSummary(
             state=self._state,
             change=followed.change if fold is None else self._change,
@@ -392,6 +396,8 @@ class Collector:
             workers=followed.workers if fold is None else tuple(fold.workers.values()),
             error=self._error,
             along=fold is None and followed.counts is not None,
+            unjudged_tasks=unjudged_tasks,
+            unjudged=unjudged,
         )
 
 

@@ -43,7 +43,8 @@ class Reconciler:
     Without `results` the workers are asked; only what they keep in the broker's own Redis can be read then.
 
     `give` is called in the reconciler's thread. `problem` is why the last round could not judge a task
-    that it found nowhere; "" when it could.
+    that it found nowhere; "" when it could. `unjudged`: how many silent tasks there are of which that is so
+    now, and why; set between rounds.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Reconciler:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconcile", daemon=True)
         self.problem = ""
+        self.unjudged = (0, "")
 
     def start(self) -> None:
         """Begin; the first round comes after a pause, when events have told what they can."""
@@ -102,8 +104,11 @@ class Reconciler:
         """Look for the tasks that are due, if any. Blocking. Raises `ConsoleError` for the history."""
         now = self._now()
         suspects = self._suspects.due(now)
-        if not suspects:
-            return
+        if suspects:
+            self._look_into(suspects, now)
+        self.unjudged = self._suspects.unjudged()
+
+    def _look_into(self, suspects: Sequence[Suspect], now: float) -> None:
         self.problem = ""
         lines = self._lines = self._lines or _open_lines(self._address, self._results, self._timings)
         messages = self._look(lines.messages, suspects)
@@ -170,6 +175,7 @@ class Reconciler:
         record = self._suspects.records[suspect.id]
         judgement = judge(suspect, evidence, missing_before=record.missing)
         self._plan(suspect, record, judgement, evidence)
+        record.unsure = judgement.unsure
         if judgement.unsure:
             self.problem = judgement.unsure
         return [] if judgement.mark is None else [(suspect.id, judgement.mark)]

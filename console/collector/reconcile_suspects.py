@@ -61,7 +61,9 @@ class Timings:
 
 @dataclass(slots=True)
 class Record:
-    """What is remembered of a suspect between rounds. `due`: not before this instant."""
+    """What is remembered of a suspect between rounds. `due`: not before this instant; `unsure`: why it could
+    not be judged the last time, "" when it could.
+    """
 
     events: int
     first_seen: float
@@ -69,6 +71,7 @@ class Record:
     pause_s: float = 0.0
     unheld: bool = False
     missing: bool = False
+    unsure: str = ""
 
 
 class Suspects:
@@ -79,6 +82,7 @@ class Suspects:
         self._timings = timings
         self._connection: sqlite3.Connection | None = None
         self._cursors: dict[TaskState, tuple[float, int]] = {}
+        self._met: set[str] = set()
         self.records: dict[str, Record] = {}
 
     def close(self) -> None:
@@ -89,6 +93,7 @@ class Suspects:
     def due(self, now: float) -> list[Suspect]:
         """The tasks that are to be looked at now (seconds of the epoch)."""
         timings, found = self._timings, []
+        whole, self._met = not self._cursors, set()
         for state, younger, older in (
             (TaskState.STARTED, -1.0, timings.quiet_s),
             (TaskState.RECEIVED, -1.0, timings.quiet_s),
@@ -97,6 +102,10 @@ class Suspects:
             (TaskState.LOST, now - timings.lost_again_s, 0.0),
         ):
             found += self._part(state, now, after=younger, before=now - older + AHEAD_S)
+        if whole and not self._cursors:
+            for task_id, record in self.records.items():
+                if task_id not in self._met:
+                    record.unsure = ""  # it has gone on by itself
         if len(self.records) > MOST_RECORDS:
             needed = {suspect.id for suspect in found}
             for task_id in list(self.records)[: MOST_RECORDS // 2]:
@@ -117,6 +126,7 @@ class Suspects:
     def _suspect(self, row: tuple[Any, ...], now: float) -> Suspect:
         _, stored_id, state, worker, queue, _, pid, eta, expires, blob = row
         task_id = unpack_id(stored_id)
+        self._met.add(task_id)
         events = [mark for mark in decode_marks(blob) if mark[0] != VERDICT]
         newest = max((mark[1] for mark in events), default=0.0)
         record = self.records.get(task_id)
@@ -135,6 +145,11 @@ class Suspects:
             eta=_instant(eta),
             expires=_instant(expires),
         )
+
+    def unjudged(self) -> tuple[int, str]:
+        """How many silent tasks could not be judged, and why the last of them; (0, "") when all could."""
+        reasons = [record.unsure for record in self.records.values() if record.unsure]
+        return len(reasons), reasons[-1] if reasons else ""
 
     def _is_due(self, suspect: Suspect, now: float) -> bool:
         timings = self._timings

@@ -110,6 +110,7 @@ def encode_summary(summary: CollectorSummary, *, with_workers: bool = True) -> b
             "workers": [_worker_out(worker) for worker in summary.workers] if with_workers else None,
             "error": summary.error,
             "along": summary.along,
+            "unjudged": [summary.unjudged_tasks, summary.unjudged],
         }
     )
 
@@ -130,8 +131,10 @@ def decode_summary(line: bytes, *, workers: tuple[WorkerSeen, ...] = ()) -> Coll
             workers=workers if seen is None else tuple(_worker_in(worker) for worker in seen),
             error=str(values["error"]),
             along=values["along"] is True,
+            unjudged_tasks=int(values["unjudged"][0]),
+            unjudged=str(values["unjudged"][1]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError("not a summary") from error
 
 

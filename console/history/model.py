@@ -155,6 +155,7 @@ class CollectorSummary:
     the one it has seen. `events` and `malformed` count since the collector started; `lag_s` is now
     minus the timestamp of the newest event when it was stored (None before the first).
     `counts` are all tasks in the history by state. `along`: another collector writes, this one follows.
+    `unjudged_tasks` are silent tasks of which nobody could say what became of them, `unjudged` says why.
     """
 
     state: CollectorState
@@ -167,6 +168,8 @@ class CollectorSummary:
     workers: tuple[WorkerSeen, ...]
     error: str = ""
     along: bool = False
+    unjudged_tasks: int = 0
+    unjudged: str = ""
 
 
 class Measure(IntEnum):

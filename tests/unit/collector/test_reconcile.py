@@ -201,3 +201,22 @@ def test_an_end_in_the_backend_is_told_at_once(bench: Bench) -> None:
     bench.sides.error = REFUSED
     bench.sides.results = {"t": BackendResult("t", "SUCCESS", result_text="1")}
     assert rounds(bench, bench.open(), 70) == [TaskState.SUCCEEDED]
+
+
+def test_tasks_that_cannot_be_judged_are_counted_until_they_go_on(bench: Bench) -> None:
+    bench.tell(*(event(kind, task) for task in ("a", "b") for kind in ("received", "started")))
+    bench.tell(heartbeat("celery@web"))
+    reconciler = bench.open()
+    bench.sides.error = REFUSED
+    rounds(bench, reconciler, *range(70, 301, 10))
+    assert reconciler.unjudged == (2, str(REFUSED))
+
+    bench.tell(event("succeeded", "a", 310.0, runtime=1.0, result="1"))
+    bench.now += 10
+    reconciler.round()
+    assert reconciler.unjudged == (1, str(REFUSED)), "b is not due, and still silent"
+
+    bench.tell(event("succeeded", "b", 320.0, runtime=1.0, result="1"))
+    bench.now += 10
+    reconciler.round()
+    assert reconciler.unjudged == (0, "")

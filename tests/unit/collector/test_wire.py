@@ -29,6 +29,7 @@ WORKER = WorkerSeen(
 SUMMARY = CollectorSummary(
     state=CollectorState.READING, change=5, events=9, events_per_s=1.5, lag_s=None, malformed=1,
     counts=dict.fromkeys(TaskState, 2), workers=(WORKER,), error="No space",
+    unjudged_tasks=3, unjudged="The results cannot be read",
 )  # fmt: skip
 
 
