@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from console.history.bounds import Retention
-from console.history.figures import prune_figures
+from console.history.figures import SPANS_S, prune_figures
 from console.history.ids import unpack_id
 from console.history.marks import STATE_CODES
 from console.history.model import TaskState
@@ -35,6 +35,15 @@ FREE_LEAST = 256
 AIMED_S = 0.03
 TIDIED_EVERY_S = 3600.0
 OTHER_GAPS = 5_000
+
+
+_DATED = "SELECT rowid, id, state FROM tasks WHERE at > 0 AND at < ? ORDER BY at LIMIT ?"
+# A task of which no instant is known goes when all that have one came after it.
+_UNDATED = (
+    "SELECT rowid, id, state FROM tasks WHERE at = 0 "
+    "AND rowid < (SELECT rowid FROM tasks WHERE at > 0 ORDER BY at LIMIT 1) LIMIT ?"
+)
+_REST = "SELECT rowid, id, state FROM tasks WHERE at = 0 ORDER BY rowid LIMIT ?"
 
 
 @dataclass(slots=True)
@@ -104,9 +113,9 @@ class Trimming:
         cutoff = now_s - self._retention.days * DAY_S
         if self._is_too_large():
             cutoff = float("inf")
-        rows = self._all(
-            "SELECT rowid, id, state FROM tasks WHERE at < ? ORDER BY at LIMIT ?", cutoff, self._rows.amount
-        )
+        rows = self._all(_UNDATED, self._rows.amount) or self._all(_DATED, cutoff, self._rows.amount)
+        if not rows and cutoff == float("inf"):
+            rows = self._all(_REST, self._rows.amount)
         if not rows:
             return None
         began_s = self._clock()
@@ -212,8 +221,11 @@ class Trimming:
                 int(kind),
             )
             if found and kind in (WordKind.NAME, WordKind.QUEUE):
+                # Whatever is counted is counted in its day, too, and days are few and kept the longest.
                 counted = self._all(
-                    "SELECT DISTINCT word FROM figures WHERE kind = ?", 1 if kind is WordKind.NAME else 2
+                    "SELECT DISTINCT word FROM figures WHERE span = ? AND kind = ?",
+                    SPANS_S[-1],
+                    1 if kind is WordKind.NAME else 2,
                 )
                 used = {row[0] for row in counted}
                 found = [row for row in found if row[0] not in used]

@@ -189,3 +189,19 @@ def test_a_history_that_is_too_large_shrinks_on_the_disk_while_it_is_read(histor
     with HistoryReader(history.path) as reader:
         assert reader.detail(task_id(number - 1)) is not None
         assert reader.detail(task_id(0)) is None
+
+
+def test_a_task_of_which_no_instant_is_known_goes_with_those_that_came_before(history: Histories) -> None:
+    """The clock of its worker stands in 1970: no event of it says when it was."""
+    history.store(life(1, NOW - 20 * DAY_S) + life(2, 0.0) + life(3, NOW - 3 * DAY_S))
+    history.store(life(4, 5.0))
+    assert history.trim(history.writer.trimming(Retention(days=14))) == 2
+    history.store(life(5, NOW - DAY_S) + life(6, 0.0))
+    agrees(history.path)
+    with HistoryReader(history.path) as reader:
+        assert [reader.detail(task_id(number)) is not None for number in range(1, 7)] == [
+            False, False, True, True, True, True,
+        ]  # fmt: skip
+    assert history.trim(history.writer.trimming(Retention(days=2))) == 2
+    assert sum(history.fold.counts.values()) == 2
+    agrees(history.path)
