@@ -191,8 +191,11 @@ class HistoryReader(ErrorGroups, FigureReading):
         return {self._word(worker) or "": count for worker, count in rows}
 
     def heard_from(self, workers: Sequence[str], since: datetime) -> frozenset[str]:
-        """Which of `workers` have sent a task event since `since`."""
-        statement = "SELECT 1 FROM tasks WHERE worker = ? AND at >= ? LIMIT 1"
+        """Which of `workers` have sent a task event since `since`.
+
+        Reconciliation learns of tasks of silent workers too; when they came and began only events tell.
+        """
+        statement = "SELECT 1 FROM tasks WHERE worker = ? AND at >= ? AND received + started > 0 LIMIT 1"
         numbers = {worker: self._number(WordKind.WORKER, worker) for worker in workers}
         return frozenset(
             worker

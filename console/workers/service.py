@@ -322,8 +322,10 @@ class WorkersService:
         if now_s - read_s < HISTORY_S:
             return False
         rows = self.snapshot.rows
-        if change != self._history_change:
-            return self._visible or any(row.task_events is False for row in rows)
+        if change != self._history_change and (
+            self._visible or any(row.task_events is False for row in rows)
+        ):
+            return True
         # A worker that works and is not known to send events: silence in the history is the answer.
         return any(row.task_events is None and self._worked_since(row.hostname, read_s) for row in rows)
 

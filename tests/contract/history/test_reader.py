@@ -186,6 +186,22 @@ def test_only_rows_that_changed_are_read_again(tmp_path: Path) -> None:
     writer.close()
 
 
+def test_what_is_learnt_of_a_silent_worker_is_no_event_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "h.sqlite3"
+    writer = fill(path)
+    fold = Fold(writer)
+    found: Any = {"uuid": "found", "timestamp": NOW, "hostname": "celery@silent"}
+    fold.apply([Event(type="task-succeeded", name="n", **found)], received_at=NOW)
+    writer.commit(fold.batch(change=2, alive=NOW))
+    fold.stored()
+    writer.close()
+    with HistoryReader(path, now=lambda: NOW) as reader:
+        assert [row.id for row in reader.page(parse_query("worker:celery@silent"), None, 2)] == ["found"]
+        since = datetime.fromtimestamp(NOW - 20_000, UTC)
+        workers = ("celery@web-1", "celery@silent", "celery@nobody")
+        assert reader.heard_from(workers, since) == {"celery@web-1"}
+
+
 def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "h.sqlite3"
     writer = fill(path)
