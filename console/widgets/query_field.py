@@ -127,8 +127,10 @@ class QueryField(SearchField):
 
     def close_suggestions(self) -> None:
         """Close the list."""
-        if self._list is not None:
+        if self.suggests() and self._list is not None:
             self._list.hide()
+            if self._mark is None:
+                self.setAccessibleDescription("")
 
     def take(self, number: int) -> None:
         """Put a suggestion into the text and suggest what can follow."""
