@@ -268,9 +268,9 @@ def _range(term: RangeTerm) -> Tree:
 
 
 def _time(term: TimeTerm, now: float) -> Tree:
-    instant = term.at.timestamp() if term.at is not None else now - (term.ago_s or 0.0)
-    sql = "at >= ?" if term.field is Field.SINCE else "at < ?"
-    return Column("at", sql, (instant,), ((sql, (instant,)),))
+    instant = max(term.at.timestamp() if term.at is not None else now - (term.ago_s or 0.0), 1.0)
+    sql = "at >= ?" if term.field is Field.SINCE else "at > 0 AND at < ?"  # unknown is not long ago
+    return Column("at", f"({sql})", (instant,), ((sql, (instant,)),))
 
 
 def implied(tree: Tree) -> Sql | None:
