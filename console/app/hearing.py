@@ -28,8 +28,13 @@ def workers_seen(snapshot: WorkersSnapshot, now: datetime) -> WorkersSeen:
         online=names(WorkerState.ONLINE),
         late=names(WorkerState.LATE),
         offline=names(WorkerState.OFFLINE),
-        events_off=tuple(row.hostname for row in snapshot.rows if row.task_events is False),
+        events_off=snapshot.events_off,
         late_s=late,
+        last_seen=tuple(
+            (row.hostname, row.last_heartbeat)
+            for row in snapshot.rows
+            if row.state is WorkerState.OFFLINE and row.last_heartbeat is not None
+        ),
         stale=snapshot.stale,
     )
 

@@ -30,6 +30,8 @@ from console.overview.model import (
 
 QUIET_S = 10.0
 GAP_SHOWN_S = 3_600.0
+MOST_APART = 3
+"""So many workers with the same trouble have a row each; more are told of together."""
 FEWEST_FAILURES = 5
 FEWEST_TO_STAY = 3
 SPIKE_FACTOR = 3.0
@@ -39,6 +41,7 @@ MOSTLY_FAILING = 0.5
 STAYS_FAILING = 0.4
 RUNS_TO_COMPARE = 10
 LONGEST_DRAIN_S = 30 * 86_400.0
+SILENT_TASKS = "state:sent,received,started,retrying before:1m"
 HISTORY_WORDS = "task history"
 """What the title of every failure of the history file holds (`history_error`)."""
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
@@ -73,6 +76,7 @@ PATIENCE = {
     AttentionKind.BEAT: _Patience(5.0, 5.0),
     AttentionKind.SCHEDULES: _Patience(0.0, 0.0),
     AttentionKind.EVENTS_OFF: _Patience(5.0, 0.0),
+    AttentionKind.SILENT: _Patience(10.0, 0.0),
     AttentionKind.STREAM: _Patience(3.0, 0.0),
     AttentionKind.HISTORY: _Patience(0.0, 5.0),
 }
@@ -101,7 +105,7 @@ def found_in(facts: Facts, now: datetime) -> tuple[list[Attention], frozenset[At
     stream, gaps = facts.stream, () if history is None else history.gaps
     told.append(
         (
-            (kinds.STREAM, kinds.HISTORY),
+            (kinds.STREAM, kinds.HISTORY, kinds.SILENT),
             None if stream is None and history is None else lambda: of_stream(stream, gaps, now),
         )
     )
@@ -158,24 +162,44 @@ def of_workers(workers: WorkersSeen, queues: QueuesSeen | None) -> list[Attentio
         rows.append(
             Attention("no worker", AttentionKind.WORKER_LOST, Severity.ERROR, what, "Workers", "workers")
         )
-    for name in workers.offline:
-        if name not in workers.left:
-            what = f"{name} is lost: it ended without a word"
-            rows.append(_of_worker(name, AttentionKind.WORKER_LOST, Severity.ERROR, what))
+    lost = [
+        _of_worker(
+            name, AttentionKind.WORKER_LOST, Severity.ERROR, f"{name} is lost: it ended without a word"
+        )
+        for name in workers.offline
+        if name not in workers.left
+    ]
+    rows += _together(lost, f"{len(lost):,} workers are offline: they ended without a word")
     ages = dict(workers.late_s)
+    late = []
     for name in workers.late:
         age = ages.get(name)
         what = f"{name} is late" if age is None else f"{name}: last heartbeat {age:.0f} s ago"
-        rows.append(_of_worker(name, AttentionKind.WORKER_LATE, Severity.WARNING, what))
-    alive = workers.known - len(workers.offline)
-    for name in workers.events_off:
-        what = f"Events off: counts cover {alive - len(workers.events_off)} of {alive} workers"
-        rows.append(
-            Attention(
-                f"events {name}", AttentionKind.EVENTS_OFF, Severity.NOTICE, what, name, "workers", name
-            )
+        late.append(_of_worker(name, AttentionKind.WORKER_LATE, Severity.WARNING, what))
+    rows += _together(late, f"{len(late):,} workers are late")
+    alive, off = workers.known - len(workers.offline), len(workers.events_off)
+    covered = f"counts cover {alive - off:,} of {alive:,} {'worker' if alive == 1 else 'workers'}"
+    silent = [
+        Attention(
+            f"events {name}",
+            AttentionKind.EVENTS_OFF,
+            Severity.NOTICE,
+            f"Events off: {covered}",
+            name,
+            "workers",
+            name,
         )
-    return rows
+        for name in workers.events_off
+    ]
+    return rows + _together(silent, f"Events off on {off:,} workers: {covered}")
+
+
+def _together(rows: list[Attention], what: str) -> list[Attention]:
+    """A row each while they are few; else one row `what` with all their names."""
+    if len(rows) <= MOST_APART:
+        return rows
+    names = tuple(row.query for row in rows)
+    return [replace(rows[0], key=f"many {rows[0].kind.name}", what=what, where="Workers", names=names)]
 
 
 def _of_worker(name: str, kind: AttentionKind, severity: Severity, what: str) -> Attention:
@@ -324,6 +348,11 @@ def of_stream(stream: StreamSeen | None, gaps: Sequence[Gap], now: datetime) -> 
         messages = "message was" if stream.malformed == 1 else "messages were"
         what = f"{stream.malformed:,} unreadable event {messages} skipped"
         rows.append(_of_stream("malformed", AttentionKind.STREAM, Severity.NOTICE, what))
+    if stream is not None and stream.unjudged_tasks:
+        count = stream.unjudged_tasks
+        what = f"{'1 task is' if count == 1 else f'{count:,} tasks are'} silent and cannot be judged"
+        row = _of_stream("silent", AttentionKind.SILENT, Severity.NOTICE, f"{what}: {stream.unjudged}")
+        rows.append(replace(row, query=SILENT_TASKS))
     return rows + _of_gaps(gaps, now)
 
 

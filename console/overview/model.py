@@ -76,6 +76,7 @@ class AttentionKind(StrEnum):
     BEAT = "Beat is not seen"
     SCHEDULES = "A schedule cannot run"
     EVENTS_OFF = "Events are off"
+    SILENT = "Tasks are silent"
     STREAM = "Events are missing"
     HISTORY = "The history cannot be written"
 
@@ -84,8 +85,9 @@ class AttentionKind(StrEnum):
 class Attention:
     """One row: `where` is a link that shows the page `noun` with `query`.
 
-    `gap` is the last it tells of, `since` when it began, where that is known: pages show both in the
-    person's zone. `firm`: it begins by itself; what is not firm only stays.
+    `names` are those that one row tells of together. `gap` is the last it tells of, `since` when it began,
+    where that is known: pages show both in the person's zone. `firm`: it begins by itself; what is not firm
+    only stays.
     """
 
     key: str
@@ -98,14 +100,16 @@ class Attention:
     gap: Gap | None = None
     since: datetime | None = None
     firm: bool = True
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WorkersSeen:
-    """Names by state; `late_s` says how old a late worker's heartbeat is (seconds).
+    """Names by state; `late_s` says how old a late worker's heartbeat is (seconds), `last_seen` when that of
+    an offline one came.
 
-    `left` are those of the offline ones that said goodbye. `stale`: heartbeats cannot arrive now, the names
-    are the last known.
+    `left` are those of the offline ones that need nobody: they said goodbye, or were offline before this run
+    of the console. `stale`: heartbeats cannot arrive now, the names are the last known.
     """
 
     online: tuple[str, ...] = ()
@@ -114,6 +118,7 @@ class WorkersSeen:
     left: frozenset[str] = frozenset()
     events_off: tuple[str, ...] = ()
     late_s: tuple[tuple[str, float], ...] = ()
+    last_seen: tuple[tuple[str, datetime], ...] = ()
     stale: bool = False
 
     @property
@@ -158,11 +163,15 @@ class SchedulesSeen:
 
 @dataclass(frozen=True, slots=True)
 class StreamSeen:
-    """The event stream as the collector tells of it."""
+    """The event stream as the collector tells of it. `unjudged_tasks` are silent tasks of which nobody could
+    say what became of them, `unjudged` says why.
+    """
 
     state: CollectorState
     error: str = ""
     malformed: int = 0
+    unjudged_tasks: int = 0
+    unjudged: str = ""
 
 
 @dataclass(frozen=True, slots=True)

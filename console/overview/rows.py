@@ -10,6 +10,8 @@ from console.overview.view_model import Subject
 from console.widgets.table_model import Cell, Column, Row
 from console.widgets.text import clock_text, duration_text, number_text, percent_text, short_task_name
 
+NAMED_AT_MOST = 20
+
 
 def _stat_columns(key: str, title: str) -> list[Column]:
     return [
@@ -59,6 +61,12 @@ def stat_row(stat: FigureStat, subject: Subject, ambiguous: frozenset[str]) -> R
     )
 
 
+def _with_names(what: str, names: tuple[str, ...]) -> str:
+    more = len(names) - NAMED_AT_MOST
+    rest = [f"and {more:,} more"] if more > 0 else []
+    return "\n".join([what, *names[:NAMED_AT_MOST], *rest])
+
+
 def _duration(seconds: float | None) -> Cell:
     return Cell(duration_text(seconds), sort=seconds)
 
@@ -75,7 +83,7 @@ def attention_row(row: Attention, zone: tzinfo) -> Row:
         row.key,
         {
             "severity": Cell(row.severity.value),
-            "what": Cell(what, tooltip=what),
+            "what": Cell(what, tooltip=_with_names(what, row.names)),
             "where": Cell(row.where, tooltip=row.where),
         },
     )

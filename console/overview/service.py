@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from console.broker.session import Session
@@ -36,6 +36,8 @@ from console.overview.model import (
 
 HIDDEN_S = 30.0
 FIRST_HEARTBEAT_S = 10.0
+OFFLINE_BEFORE_S = 120.0
+"""A worker that was silent for this long when the console started is no news of this run."""
 JUDGED_EVERY_S = 1.0
 FIGURES_FOLLOW_S = 25.0
 """Figures by name and by queue are stored up to this long after the tasks they count (`ALL_EVERY_S`)."""
@@ -85,6 +87,7 @@ class OverviewService:
         self._told_workers: WorkersSeen | None = None
         self._left: frozenset[str] = frozenset()
         self._attached_s = 0.0
+        self._since = clock.now() - timedelta(seconds=OFFLINE_BEFORE_S)
         self._change: int | None = None
         self._changed_s = float("-inf")
         self._read_change: tuple[int | None, int] | None = None
@@ -149,7 +152,9 @@ class OverviewService:
 
     def on_summary(self, summary: CollectorSummary) -> None:
         """The collector has stored something."""
-        stream = StreamSeen(summary.state, summary.error, summary.malformed)
+        stream = StreamSeen(
+            summary.state, summary.error, summary.malformed, summary.unjudged_tasks, summary.unjudged
+        )
         if summary.change != self._change:
             self._change, self._changed_s = summary.change, self._clock.monotonic_s()
         self._left = frozenset(worker.hostname for worker in summary.workers if not worker.online)
@@ -167,7 +172,8 @@ class OverviewService:
         young = self._clock.monotonic_s() - self._attached_s < FIRST_HEARTBEAT_S
         if self._session is None or told is None or (young and not told.known):
             return
-        told = replace(told, left=self._left & frozenset(told.offline))
+        earlier = {name for name, at in told.last_seen if at < self._since}
+        told = replace(told, left=(self._left | earlier) & frozenset(told.offline))
         if told != self.snapshot.workers:
             self._judge(workers=told)
 

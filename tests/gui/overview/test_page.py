@@ -21,7 +21,7 @@ from console.widgets.data_table import DataTable
 from console.widgets.panel import Card
 from console.widgets.zone import local_zone
 from tests.gui.overview.world import World
-from tests.unit.overview.samples import minute, stat
+from tests.unit.overview.samples import NOON, minute, stat
 
 WORST = "Slowest and most failing tasks"
 MINUTES = tuple(
@@ -274,3 +274,19 @@ async def test_no_worker_is_believed_only_after_a_while(qtbot: QtBot) -> None:
         world.pass_s(11)
         await world.until(lambda: len(table(world, "Attention").rows()) == 1)
         assert "0" in cards(world)["Workers online"]
+
+
+async def test_a_worker_that_was_offline_before_this_run_needs_nobody(qtbot: QtBot) -> None:
+    async with World() as world:
+        long_ago, lately = NOON - timedelta(hours=9), NOON - timedelta(seconds=60)
+        world.service.attach(world.session)
+        world.pass_s(11)
+        world.service.on_workers(
+            WorkersSeen(
+                online=("celery@a",),
+                offline=("celery@old", "celery@new"),
+                last_seen=(("celery@old", long_ago), ("celery@new", lately)),
+            )
+        )
+        await world.until(lambda: len(table(world, "Attention").rows()) == 1)
+        assert [row.key for row in table(world, "Attention").rows()] == ["WORKER_LOST celery@new"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
 
 from console.history.model import CollectorState, Gap
+from console.history.query import parse_query
 from console.overview.alerts import (
     PATIENCE,
     QUIET_S,
@@ -28,6 +29,7 @@ from console.overview.model import (
     StreamSeen,
     WorkersSeen,
 )
+from console.overview.rows import attention_row
 from tests.unit.overview.samples import NOON, stat
 
 
@@ -245,3 +247,29 @@ def test_the_worst_stands_first() -> None:
     }
     told.after(60, **facts)
     assert told.after(60, **facts) == ["WORKER_LOST celery@b", "queue mail", "events celery@a"]
+
+
+def test_many_workers_with_the_same_trouble_are_one_row() -> None:
+    pods = tuple(f"celery@pod-{number:02}" for number in range(40))
+    rows = found(workers=WorkersSeen(online=("celery@a",), offline=pods))
+    assert said(rows) == [("Error", "40 workers are offline: they ended without a word", "Workers")]
+    assert rows[0].names == pods
+    tooltip = attention_row(rows[0], UTC).cells["what"].tooltip or ""
+    assert tooltip.splitlines()[1::19] == ["celery@pod-00", "celery@pod-19"]
+    assert tooltip.splitlines()[-1] == "and 20 more"
+    assert len(found(workers=WorkersSeen(offline=pods[:3]))) == 3
+
+    late = found(workers=WorkersSeen(late=pods[:5], late_s=tuple((name, 30.0) for name in pods[:5])))
+    assert said(late) == [("Warning", "5 workers are late", "Workers")]
+    off = found(workers=WorkersSeen(online=(*pods, "celery@a"), events_off=pods))
+    assert said(off) == [("Notice", "Events off on 40 workers: counts cover 1 of 41 workers", "Workers")]
+
+
+def test_silent_tasks_that_nobody_can_judge_are_told_with_the_reason() -> None:
+    why = "The result backend cannot be read"
+    one, many = (
+        found(stream=StreamSeen(CollectorState.READING, unjudged_tasks=n, unjudged=why)) for n in (1, 3)
+    )
+    assert said(one) == [("Notice", f"1 task is silent and cannot be judged: {why}", "Tasks")]
+    assert said(many) == [("Notice", f"3 tasks are silent and cannot be judged: {why}", "Tasks")]
+    assert parse_query(many[0].query).states
