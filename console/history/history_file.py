@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,13 @@ class HistoryFile:
         self._known.clear()
         if connection is not None:
             connection.close()
+
+    def interrupt(self) -> None:
+        """End the statement that runs, which then raises as if it had taken too long. From any thread."""
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(sqlite3.ProgrammingError):  # closed meanwhile
+                connection.interrupt()
 
     def __enter__(self) -> Self:
         return self

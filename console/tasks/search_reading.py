@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from console.history.model import Counts, ErrorGroup, Gap, TaskDetail, TaskRow
+from console.history.model import ErrorGroup, Gap, TaskDetail, TaskRow
 from console.history.query import Sort, TaskQuery
 from console.history.reader import HistoryReader
 
@@ -29,7 +29,6 @@ class Wanted:
     held: tuple[TaskRow, ...] = ()
     top: TaskRow | None = None
     change: int = -1
-    count: bool = True
     details: Mapping[str, TaskDetail] | None = None
     groups: bool = False
     keep: frozenset[str] = frozenset()
@@ -46,11 +45,9 @@ class Reading:
     fresh: bool
     more: bool
     pending: int
-    counts: Counts | None
     gaps: tuple[Gap, ...]
     change: int
     took_ms: float
-    counted_s: float
     details: Mapping[str, TaskDetail] | None = None
     groups: tuple[ErrorGroup, ...] | None = None
 
@@ -70,19 +67,14 @@ def read(reader: HistoryReader, wanted: Wanted) -> Reading:
         rows = _as_they_are_now(reader, held, wanted.change)
     pending = _pending(reader, query, wanted.top) if held else 0
     took_ms = (time.perf_counter() - began_s) * 1000
-    began_s = time.perf_counter()
-    counts = reader.counts(query) if wanted.count else None
-    counted_s = time.perf_counter() - began_s
     return Reading(
         rows=rows,
         fresh=fresh,
         more=more,
         pending=pending,
-        counts=counts,
         gaps=tuple(reader.gaps(since_s=GAP_SHOWN_S)),
         change=now_change,
         took_ms=took_ms,
-        counted_s=counted_s,
         details=details_of(reader, rows, wanted.details),
         groups=tuple(reader.error_groups(query, limit=GROUPS)) if wanted.groups else None,
     )
@@ -96,8 +88,8 @@ def read_top(reader: HistoryReader, wanted: Wanted) -> Reading:
     ids = {row.id for row in reading.rows}
     if not any(row.id in wanted.keep and row.id not in ids for row in wanted.held):
         return reading
-    held = read(reader, replace(wanted, count=False, groups=False))
-    return replace(held, counts=reading.counts, counted_s=reading.counted_s, groups=reading.groups)
+    held = read(reader, replace(wanted, groups=False))
+    return replace(held, groups=reading.groups)
 
 
 def page_after(reader: HistoryReader, query: TaskQuery, last: TaskRow) -> list[TaskRow]:

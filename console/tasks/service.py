@@ -32,6 +32,7 @@ from console.history.model import (
 )
 from console.history.query import QueryError, Sort, TaskQuery, parse_query
 from console.history.reader import HistoryReader
+from console.tasks.counting import Counting
 from console.tasks.gateway import Answer, CeleryTaskControl, TaskControl
 from console.tasks.model import SendRequest, TasksSnapshot, TaskStory
 from console.tasks.operations import KillSignal
@@ -52,7 +53,6 @@ READ_EVERY_S = 0.2
 READ_SHARE = 4.0
 UNASKED_S = 5.0
 MANY_ROWS = 1_000
-COUNT_SHARE = 20.0
 NOT_YET = frozenset({Cause.NOT_FOUND, Cause.NOT_MIGRATED})
 
 
@@ -95,10 +95,8 @@ class TasksService:
         self._change = -1
         self._wanted = True
         self._turning = False
-        self._counted_s = -1e9
-        self._count_cost_s = 0.0
-        self._count_query: TaskQuery | None = None
-        self._count_owed = False
+        self._counting = Counting(clock=clock, open_history=open_history, counted=self._on_counted)
+        self._asked = asyncio.Event()
         self.snapshot = TasksSnapshot()
         self.changed: Happening[TasksSnapshot] = Happening()
 
@@ -110,6 +108,7 @@ class TasksService:
         self._summary = None
         self._forget()
         self._disconnect = session.status_changed.connect(self._on_status)
+        self._counting.open(session.history_file)
         self._tasks.start(self._watch(session, self._reader), name="watch")
 
     async def detach(self) -> None:
@@ -119,6 +118,7 @@ class TasksService:
         self._session = self._reader = self._control = None
         self._wake.set()
         await self._tasks.aclose()
+        await self._counting.aclose()
         if session is not None and reader is not None:
             try:
                 await session.history.run(reader.close)
@@ -134,7 +134,7 @@ class TasksService:
 
     def refresh(self) -> None:
         """Read again now."""
-        self._count_query = None
+        self._counting.forget()
         self._want()
 
     def on_summary(self, summary: CollectorSummary) -> None:
@@ -142,7 +142,7 @@ class TasksService:
         before, self._summary = self._summary, summary
         if summary.change != self._change:
             self._wake.set()
-        if before is None or (before.state, before.error) != (summary.state, summary.error):
+        if before is None or _line_of(before) != _line_of(summary):
             self._publish(self._with_line(self.snapshot))
 
     # What is shown.
@@ -359,20 +359,23 @@ class TasksService:
     def _show(self, query: TaskQuery, text: str) -> None:
         self._at_top = True
         self._keep = frozenset()
+        now = self.snapshot
+        counts = now.counts if now.query.expr == query.expr else None
         self._publish(
-            replace(self.snapshot, query=query, text=text, query_error=None, pending=0, more_above=False)
+            replace(now, query=query, text=text, query_error=None, pending=0, more_above=False, counts=counts)
         )
         self._want()
 
     def _want(self) -> None:
         self._wanted = True
         self._wake.set()
+        self._asked.set()
 
     def _forget(self) -> None:
         self._change = -1
         self._wanted = True
         self._at_top = True
-        self._count_query = None
+        self._counting.forget()
         self._keep = frozenset()
         self._top = None
         now = self.snapshot
@@ -407,6 +410,7 @@ class TasksService:
             stale=not live and not waits,
             reason="" if live else summary.error,
             as_of=as_of,
+            unjudged=summary.unjudged,
         )
 
     async def _watch(self, session: Session, reader: HistoryReader) -> None:
@@ -424,26 +428,32 @@ class TasksService:
             await self._visit(session, reader)
             # A search of texts may take a tenth of a second; reading gets a fifth of the time at most.
             took_s = self._clock.monotonic_s() - began_s
-            await asyncio.sleep(max(READ_EVERY_S, took_s * READ_SHARE))
+            await self._pause(max(READ_EVERY_S, took_s * READ_SHARE))
+
+    async def _pause(self, pause_s: float) -> None:
+        """Wait before the next look at what the stream has brought; a person does not wait for it."""
+        if not self._wanted:
+            self._asked.clear()
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._asked.wait()
+            except TimeoutError:
+                pass
 
     def _patience_s(self) -> float | None:
-        """A count that was put off, or a span of time that moves on, needs another look without news."""
-        moves = self._count_owed or self.snapshot.query.since_s is not None
-        return UNASKED_S if moves and self._visible else None
+        """A span of time that moves on needs another look without news."""
+        return UNASKED_S if self.snapshot.query.since_s is not None and self._visible else None
 
     async def _visit(self, session: Session, reader: HistoryReader) -> None:
         now = self.snapshot
         fresh = self._wanted or (self._at_top and not now.more_above)
         keeps = not self._wanted and bool(self._keep)
         self._wanted = False
-        count = self._must_count(now.query)
-        self._count_owed = not count
         wanted = Wanted(
             query=now.query,
             held=() if fresh and not keeps else now.rows or (),
             top=self._top,
             change=self._change,
-            count=count,
             details=(now.details or {}) if self._needs_detail else None,
             groups=self._grouped,
             keep=self._keep,
@@ -461,6 +471,11 @@ class TasksService:
         if self.snapshot.query != now.query:
             return  # the person has asked for something else meanwhile; that is read next
         self._take(found, now)
+        self._counting.want(now.query)
+
+    def _on_counted(self, query: TaskQuery, counts: Counts) -> None:
+        if self.snapshot.query.expr == query.expr:
+            self._publish(replace(self.snapshot, counts=counts))
 
     def _take(self, found: Reading, before: TasksSnapshot) -> None:
         """Show what was read. Rows of a page that was turned meanwhile stay: they are read next time."""
@@ -470,9 +485,6 @@ class TasksService:
             self._change = found.change
         if found.fresh:
             self._top = found.rows[0] if found.rows else None
-        if found.counts is not None:
-            self._counted_s, self._count_cost_s = self._clock.monotonic_s(), found.counted_s
-            self._count_query = now.query
         self._publish(
             self._with_line(
                 replace(
@@ -481,7 +493,6 @@ class TasksService:
                     details=now.details if turned else found.details,
                     more=found.more if found.fresh else now.more,
                     more_above=False if found.fresh else now.more_above,
-                    counts=found.counts if found.counts is not None else now.counts,
                     took_ms=found.took_ms if found.fresh else now.took_ms,
                     pending=found.pending,
                     gaps=found.gaps,
@@ -491,11 +502,10 @@ class TasksService:
             )
         )
 
-    def _must_count(self, query: TaskQuery) -> bool:
-        if self._count_query is None or self._count_query.expr != query.expr:
-            return True
-        # Counting a filter may cost a tenth of a second; it gets a twentieth of the time at most.
-        return self._clock.monotonic_s() - self._counted_s >= self._count_cost_s * COUNT_SHARE
+
+def _line_of(summary: CollectorSummary) -> tuple[object, ...]:
+    """What of a summary the page shows by itself."""
+    return summary.state, summary.error, summary.unjudged
 
 
 def _story(reader: HistoryReader, task_id: str) -> TaskStory | None:

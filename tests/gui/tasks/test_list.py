@@ -243,6 +243,7 @@ async def test_one_many_and_all_that_match_are_revoked(qtbot: QtBot, tmp_path: P
         waiting = {f"w{n:03}": life(f"w{n:03}", at=NOW + n, end="received") for n in range(600)}
         world.store([one for events in waiting.values() for one in events] + life("ended", at=NOW + 700))
         await world.until(lambda: len(keys(world)) == PAGE_ROWS)
+        await world.until(lambda: world.view_model.snapshot.found == 601)
         QTest.keyClick(table(world), Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
         assert len(world.view_model.selection.ids) == PAGE_ROWS
         everything = find(world, LinkButton, "Select all 601 that match")

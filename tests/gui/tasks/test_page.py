@@ -95,7 +95,7 @@ async def test_tasks_appear_and_change_as_they_happen(qtbot: QtBot, tmp_path: Pa
         await world.until(lambda: cell(world, "a", "state") == "Succeeded")
         assert cell(world, "a", "runtime") == "412 ms"
         assert says(world, "Live")
-        assert find(world, Chip, "Succeeded").accessibleDescription() == "1"
+        await world.until(lambda: find(world, Chip, "Succeeded").accessibleDescription() == "1")
 
 
 async def test_new_rows_wait_while_scrolled_down(qtbot: QtBot, tmp_path: Path) -> None:
