@@ -133,7 +133,7 @@ async def _collect(home: Home, connection: Connection, ways: Ways, ended: asynci
     client = CollectorClient(python=sys.executable, clock=SystemClock())
     client.summaries.connect(on_summary)
     history = home.history_file(connection.id)
-    _tell(f"{connection.name}: recording into {history}")
+    _tell(f"{connection.name}: the history is {history}")
     log_file = home.logs / f"collector-{connection.id}.log"
     kept = bounds_of(home.settings_file)
     client.start(ways.broker, history, log_file, results=ways.results, retention=kept)

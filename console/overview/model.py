@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
-from statistics import mean, median
+from statistics import mean
 
 from console.history.figure_reading import FigureSlot, FigureStat
 from console.history.model import CollectorState, Gap
@@ -236,7 +236,7 @@ def rates_of(minutes: Sequence[FigureSlot], now: datetime) -> Rates:
     enough = len(before) >= RATE_MINUTES
     return Rates(
         tasks=tasks,
-        tasks_usual=float(median(minute.ended for minute in before)) if enough else None,
+        tasks_usual=float(mean(minute.ended for minute in before)) if enough else None,
         failed=failed,
         failed_usual=float(mean(minute.failed for minute in before)) if enough else None,
     )

@@ -68,7 +68,10 @@ def _with_names(what: str, names: tuple[str, ...]) -> str:
 
 
 def _duration(seconds: float | None) -> Cell:
-    return Cell(duration_text(seconds), sort=seconds)
+    """Percentiles are read off buckets: more than two figures would only look exact, and not fit."""
+    coarse = seconds is not None and 60.0 <= seconds < 3_600.0
+    text = f"{seconds / 60.0:.2g} min" if coarse and seconds is not None else duration_text(seconds)
+    return Cell(text, sort=seconds)
 
 
 def attention_row(row: Attention, zone: tzinfo) -> Row:
