@@ -73,22 +73,22 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 async def test_a_newer_question_ends_the_count_of_an_older_one(desk: Desk) -> None:
-    desk.counting.want(parse_query("state:failed"))
-    await until(lambda: desk.reader.asked == ["state:failed"])
-    desk.counting.want(parse_query("state:lost"))
-    await until(lambda: desk.reader.asked == ["state:failed", "state:lost"])
+    desk.counting.want(parse_query("name:one"))
+    await until(lambda: desk.reader.asked == ["name:one"])
+    desk.counting.want(parse_query("name:two"))
+    await until(lambda: desk.reader.asked == ["name:one", "name:two"])
     desk.reader.go.set()
-    await until(lambda: desk.said == [("state:lost", 2)])
+    await until(lambda: desk.said == [("name:two", 2)])
 
 
 async def test_the_same_is_counted_again_only_when_it_is_worth_it(desk: Desk) -> None:
-    desk.counting.want(parse_query("state:failed"))
+    desk.counting.want(parse_query("name:one"))
     await until(lambda: len(desk.reader.asked) == 1)
     await asyncio.to_thread(desk.reader.interrupted.wait, 0.2)  # the count costs a fifth of a second
     desk.reader.go.set()
     await until(lambda: len(desk.said) == 1)
     for _ in range(20):
-        desk.counting.want(parse_query("state:failed"))
+        desk.counting.want(parse_query("name:one"))
         await asyncio.sleep(0.005)
     assert len(desk.reader.asked) == 1
     desk.counting.want(parse_query("name:other"))
@@ -96,7 +96,7 @@ async def test_the_same_is_counted_again_only_when_it_is_worth_it(desk: Desk) ->
 
 
 async def test_closing_ends_the_count_that_runs(desk: Desk) -> None:
-    desk.counting.want(parse_query("state:failed"))
+    desk.counting.want(parse_query("name:one"))
     await until(lambda: len(desk.reader.asked) == 1)
     async with asyncio.timeout(2.0):
         await desk.counting.aclose()
