@@ -238,6 +238,8 @@ class MainWindow(QMainWindow):
 
         self.status.show_notice(notice)
         if notice.action is None and notice.level is not Level.ERROR:
+            if notice.key:  # what the banner says of the same matter is over
+                self.withdraw_notice(notice.key)
             return
         self._banner_notice = notice
         action = notice.action.text if notice.action else "Dismiss"

@@ -185,6 +185,14 @@ def test_an_error_is_a_banner_until_it_is_withdrawn(window: MainWindow) -> None:
     assert not named(window, "Dismiss")
 
 
+def test_good_news_of_the_same_matter_takes_the_error_away(window: MainWindow) -> None:
+    window.show_notice(notice(Level.ERROR, "Broker cannot be reached"))
+    window.show_notice(Notice(Level.OK, "Saved Shop", "", "another", datetime.now(UTC)))
+    assert named(window, "Dismiss")
+    window.show_notice(notice(Level.OK, "Connected again"))
+    assert not named(window, "Dismiss")
+
+
 def test_undo_on_a_notice_undoes_once(window: MainWindow) -> None:
     undone: list[int] = []
     window.show_notice(notice(Level.OK, "Disabled Nightly report", lambda: undone.append(1)))
