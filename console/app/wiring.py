@@ -151,7 +151,11 @@ class Console:
             consumers=self.workers.consumers_by_queue,
             known=self._named_queues,
         )
-        self.task_list = TasksService(clock=clock, registered=self.workers.registered_tasks)
+        self.task_list = TasksService(
+            clock=clock,
+            registered=self.workers.registered_tasks,
+            default_queue=self.workers.default_queue,
+        )
         self.schedules = ScheduleService(clock=clock, notices=notices, runner=self.runner)
         self.overview = OverviewService(clock=clock)
         self.resend = ResendService(

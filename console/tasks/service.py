@@ -64,7 +64,8 @@ def open_celery_control(session: Session) -> TaskControl:
 class TasksService:
     """Rows by query, one task's story, and the operations on tasks.
 
-    `registered` names the tasks that workers have registered, for completion.
+    `registered` names the tasks that workers have registered, for completion; `default_queue` is where
+    workers send what names no queue.
     """
 
     def __init__(
@@ -72,11 +73,13 @@ class TasksService:
         *,
         clock: Clock,
         registered: Callable[[], Iterable[str]] = lambda: (),
+        default_queue: Callable[[], str | None] = lambda: None,
         open_history: Callable[[Path], HistoryReader] = HistoryReader,
         open_control: Callable[[Session], TaskControl] = open_celery_control,
     ) -> None:
         self._clock = clock
         self._registered = registered
+        self._default_queue = default_queue
         self._open_history = open_history
         self._open_control = open_control
         self._session: Session | None = None
@@ -325,7 +328,12 @@ class TasksService:
         return rows[:limit]
 
     def send(self, request: SendRequest, *, sent: Callable[[str], None]) -> Operation:
-        """Publish a new task; `sent` is called with its id."""
+        """Publish a new task; `sent` is called with its id.
+
+        What names no queue goes where the workers of this connection send such tasks: Celery's own default
+        may be a queue that nobody consumes.
+        """
+        request = replace(request, queue=request.queue or self._default_queue() or "")
 
         async def run() -> str:
             session, control = self._need()

@@ -80,7 +80,7 @@ class Inspected:
     `processes` are the PIDs of a prefork pool. `cpu_s` (user, system) and `memory_bytes` (the most it ever
     had) are of the main process alone. `logical_clock` counts the messages of the cluster. `prefetch` is how
     many messages it takes at once (0: no limit), `multiplier` how many for each place. `pool_restarts` is
-    whether its settings let the pool be restarted.
+    whether its settings let the pool be restarted, `default_queue` where it sends what names no queue.
     """
 
     pool: str | None = None
@@ -97,6 +97,7 @@ class Inspected:
     logical_clock: int | None = None
     broker: str = ""
     pool_restarts: bool | None = None
+    default_queue: str | None = None
     queues: tuple[str, ...] | None = None
     task_events: bool | None = None
     registered: tuple[TaskInfo, ...] | None = None

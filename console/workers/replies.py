@@ -17,6 +17,7 @@ from console.workers.model import Inspected, Tab, TaskInfo
 
 TEXT_LIMIT = 2000
 ROWS_LIMIT = 5000
+DEFAULT_QUEUE = "celery"
 DEFAULT_MULTIPLIER = 4
 """celery.app.defaults: worker_prefetch_multiplier."""
 MOST_KIB = 32 * 1024 * 1024
@@ -64,13 +65,15 @@ def with_settings(before: Inspected, value: object) -> Inspected:
     if not isinstance(value, dict):
         return before
     settings = _object(value)
-    events = _setting(settings, "worker_send_task_events", "CELERY_WORKER_SEND_TASK_EVENTS")
+    events = _setting(settings, "worker_send_task_events", "CELERY_SEND_EVENTS")
     multiplier = _setting(settings, "worker_prefetch_multiplier", "CELERYD_PREFETCH_MULTIPLIER")
+    queue = _setting(settings, "task_default_queue", "CELERY_DEFAULT_QUEUE")
     return replace(
         before,
         task_events=True if events is True else before.task_events,
         pool_restarts=_setting(settings, "worker_pool_restarts", "CELERYD_POOL_RESTARTS") is True,
         multiplier=DEFAULT_MULTIPLIER if multiplier is None else _number(multiplier),
+        default_queue=queue if isinstance(queue, str) and queue else DEFAULT_QUEUE,
     )
 
 
@@ -235,7 +238,12 @@ def _broker(broker: dict[str, Any]) -> str:
 
 
 def _setting(settings: dict[str, Any], name: str, old_name: str) -> object:
-    return settings.get(name, settings.get(old_name))
+    """By its name, by that of celery 3, or by the one that Django's settings give it behind a namespace."""
+    for known in (name, old_name):
+        if known in settings:
+            return settings[known]
+    ending = f"_{name.upper()}"
+    return next((value for key, value in settings.items() if str(key).endswith(ending)), None)
 
 
 def _seconds(value: object) -> float | None:

@@ -192,6 +192,13 @@ class WorkersService:
         """Names of all queues that some worker of this connection consumes or consumed."""
         return tuple(sorted({name for known in self._roster for name in known.inspected.queues or ()}))
 
+    def default_queue(self) -> str | None:
+        """Where the workers send what names no queue; None while they have not said, or do not agree."""
+        said = {
+            known.inspected.default_queue for known in self._roster if known.state is not WorkerState.OFFLINE
+        }
+        return said.pop() if len(said) == 1 else None
+
     @property
     def beats(self) -> tuple[str, ...]:
         """Beats that answered the last look; celery 5.7 needs a setting for it, so none says nothing."""

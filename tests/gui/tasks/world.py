@@ -101,6 +101,7 @@ class World:
         self.service = TasksService(
             clock=self.clock,
             registered=lambda: ("shop.registered",),
+            default_queue=lambda: "usual",
             open_control=lambda _session: self.control,
         )
         self.view_model = TasksViewModel(self.service, self.runner)

@@ -77,6 +77,10 @@ def test_autoscale_and_names() -> None:
 
 def test_the_setting_proves_only_that_events_are_on() -> None:
     assert with_settings(Inspected(), {"worker_send_task_events": True}).task_events is True
+    django = {"CELERY_WORKER_PREFETCH_MULTIPLIER": 1, "CELERY_WORKER_POOL_RESTARTS": True}
+    said = with_settings(Inspected(), {**django, "CELERY_TASK_DEFAULT_QUEUE": "default"})
+    assert (said.multiplier, said.pool_restarts, said.default_queue) == (1, True, "default")
+    assert with_settings(Inspected(), {}).default_queue == "celery"
     assert with_settings(Inspected(), {"worker_send_task_events": False}).task_events is None
     assert with_settings(Inspected(task_events=True), {"worker_send_task_events": False}).task_events is True
 
