@@ -176,6 +176,9 @@ def _may_have_ended(suspect: Suspect, evidence: Evidence) -> str:
         if evidence.results is None and missed:
             return "It may have ended while events were missed, and no result backend is known."
         return ""
+    if evidence.workers.listening is None and suspect.eta + evidence.silent_s > evidence.now:
+        # Celery 5.5 and exchanges that delay keep it in queues of their own until then.
+        return "Its time is yet to come, and RabbitMQ does not tell which messages wait until then."
     # Whoever took it would have said so.
     if missed or evidence.results is None:
         return "It may have run unnoticed."

@@ -102,6 +102,15 @@ def test_who_is_connected_and_silent_may_run_it() -> None:
     assert (found.mark, found.unsure) == (None, "celery@web-1 did not answer.")
 
 
+@pytest.mark.parametrize("told", [TaskState.SENT, TaskState.RETRYING])
+def test_on_rabbitmq_a_message_may_wait_elsewhere_until_its_time_comes(told: TaskState) -> None:
+    later = suspect(told, eta=NOW + 60)
+    rabbit = evidence(workers=workers(listening=None))
+    assert "Its time is yet to come" in judge(later, rabbit, missing_before=True).unsure
+    assert judge(replace(later, eta=NOW - 60), rabbit, missing_before=True).mark is not None
+    assert judge(later, evidence(), missing_before=True).mark is not None  # Redis shows all messages
+
+
 def test_the_result_of_an_earlier_run_is_not_that_of_a_message_that_waits() -> None:
     old = BackendResult("t", "SUCCESS", result_text="1", date_done=at(-900))
     held = workers(held={"t": {OTHER: Hold.RESERVED}})
