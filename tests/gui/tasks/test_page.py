@@ -257,7 +257,7 @@ async def test_sending_a_task_checks_the_fields_and_selects_it(qtbot: QtBot, tmp
             "shop.send",
             [1, 2.5, None],
             {},
-            "",
+            "usual",
         )
         await world.until(lambda: says(world, "Not in the history yet"))
         world.store(life(task_id, at=NOW + 5, name="shop.send", end="sent"))
