@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import socket
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib import import_module
@@ -18,8 +21,11 @@ from console.broker.tls import named_context
 from console.core.errors import Cause, ConsoleError
 from console.core.redaction import redact
 
+log = logging.getLogger(__name__)
+
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 8
+ANSWER_WITHIN_S = 2
 # Columns by age of the table: `worker` came with migration 0005, `task_name` with 0002.
 _PLAIN = ("task_id", "status", "content_type", "content_encoding", "date_done", "worker", "task_name")
 _LONG = ("result", "traceback", "meta", "task_args", "task_kwargs")
@@ -38,12 +44,15 @@ class SqlResults:
             return found
         with _told(self._address), closing(_connect(self._address)) as line:
             cursor = line.cursor()
-            cursor.execute(f"SELECT * FROM {TABLE} WHERE 1 = 0")  # noqa: S608 - our own names
+            with _bounded(line, self._address):
+                cursor.execute(f"SELECT * FROM {TABLE} WHERE 1 = 0")  # noqa: S608 - our own names
             has = {str(column[0]) for column in cursor.description}
             for ids in chunks(list(dict.fromkeys(task_ids)), AT_ONCE):
-                cursor.execute(*self._query(has, ids))
+                with _bounded(line, self._address):
+                    cursor.execute(*self._query(has, ids))
+                    rows = cursor.fetchall()
                 names = [str(column[0]) for column in cursor.description]
-                for values in cursor.fetchall():
+                for values in rows:
                     row = dict(zip(names, values, strict=True))
                     found[row["task_id"]] = result_of_row(row["task_id"], row)
         return found
@@ -90,9 +99,38 @@ def _postgresql(address: DatabaseAddress) -> Any:
         autocommit=True,
         **options,
     )
-    # Not as an option of the start, which poolers refuse.
-    line.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000}")
+    try:
+        with _bounded(line, address):
+            # Not as an option of the start, which poolers refuse.
+            line.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000}")
+    except BaseException:
+        line.close()
+        raise
     return line
+
+
+@contextmanager
+def _bounded(line: Any, address: DatabaseAddress) -> Iterator[None]:
+    """psycopg waits for ever for a server, or a tunnel to it, that stopped answering; the others do not."""
+    if address.kind is not DatabaseKind.POSTGRESQL:
+        yield
+        return
+    watch = threading.Timer(STATEMENT_TIMEOUT_S + ANSWER_WITHIN_S, _cut, [line])
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+def _cut(line: Any) -> None:
+    """End the connection under whoever waits for it."""
+    try:
+        with socket.socket(fileno=os.dup(line.fileno())) as own:
+            own.shutdown(socket.SHUT_RDWR)
+    except Exception as error:  # it has ended by itself
+        log.debug("The line was closed already: %s", type(error).__name__)
 
 
 def _mysql(address: DatabaseAddress) -> Any:

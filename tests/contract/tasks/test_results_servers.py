@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -66,6 +71,47 @@ def test_postgresql(postgres: PostgresServer) -> None:
     assert refused(address.with_password(Secret("secret-that-is-wrong"))) is Cause.REFUSED_LOGIN
     assert refused(replace(address, name="postgres")) is Cause.NOT_MIGRATED
     assert refused(replace(address, port=1)) is Cause.UNREACHABLE
+
+
+def test_a_postgresql_that_stops_answering_is_not_waited_for(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.broker.results_sql.STATEMENT_TIMEOUT_S", 1)
+    monkeypatch.setattr("console.broker.results_sql.ANSWER_WITHIN_S", 0.2)
+    address = filled(postgres, "results_silent")
+    with frozen_at(b"taskresult", address) as port:
+        began_s = time.monotonic()
+        assert refused(replace(address, near=("127.0.0.1", port))) is Cause.UNREACHABLE
+        assert time.monotonic() - began_s < 5.0
+
+
+@contextmanager
+def frozen_at(words: bytes, address: DatabaseAddress) -> Iterator[int]:
+    """A tunnel to a server that takes everything and passes nothing on any more once it has seen `words`."""
+
+    def relay() -> None:
+        near, _ = listener.accept()
+        far = socket.create_connection((address.host, address.port))
+        with near, far:
+            while True:
+                for source in select.select([near, far], [], [])[0]:
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    if words in data:
+                        ended.wait()
+                        return
+                    (far if source is near else near).sendall(data)
+
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=relay)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            ended.set()
+            thread.join()
 
 
 def test_postgresql_with_tls(postgres_tls: PostgresServer, certificates: Certificates) -> None:
