@@ -27,6 +27,9 @@ KEPT_S = {60: 2 * 86_400, 900: 10 * 86_400, 3_600: 90 * 86_400, 86_400: 400 * 86
 """How long slots of each width are worth keeping (seconds)."""
 PLAIN = -1
 """The bucket of what has none."""
+ROW_BYTES = 24
+"""What a row of `figures` takes in the file."""
+LEAST_SHARE = 0.001
 ALL_EVERY_S = 20.0
 FEW_EVERY_S = 1.0
 FEW = 500
@@ -178,11 +181,31 @@ def store_figures(connection: sqlite3.Connection, batch: FigureBatch) -> None:
         connection.execute("DELETE FROM figure_steps")
 
 
-def prune_figures(connection: sqlite3.Connection, now_s: float) -> None:
-    """Remove slots older than `KEPT_S`, within the caller's transaction. Raises `sqlite3.Error`."""
+def prune_figures(connection: sqlite3.Connection, now_s: float, *, at_most_bytes: int | None = None) -> None:
+    """Remove slots older than `KEPT_S`, within the caller's transaction. Raises `sqlite3.Error`.
+
+    With `at_most_bytes` (about) those by name and by queue go sooner where there are too many of them, so
+    that the figures of very many names leave room for tasks.
+    """
     for span_s, kept_s in KEPT_S.items():
         oldest = int((now_s - kept_s) // span_s)
         connection.execute("DELETE FROM figures WHERE span = ? AND slot < ?", (span_s, oldest))
+    if at_most_bytes is None:
+        return
+    share = 1.0
+    while share > LEAST_SHARE and _figures(connection) * ROW_BYTES > at_most_bytes:
+        share /= 2
+        for span_s, kept_s in KEPT_S.items():
+            oldest = int((now_s - kept_s * share) // span_s)
+            connection.execute(
+                "DELETE FROM figures WHERE span = ? AND slot < ? AND kind != ?",
+                (span_s, oldest, FigureKind.ALL),
+            )
+
+
+def _figures(connection: sqlite3.Connection) -> int:
+    count: int = connection.execute("SELECT count(*) FROM figures").fetchone()[0]
+    return count
 
 
 def _add_step(counts: defaultdict[FigureKey, int], step: bytes) -> None:

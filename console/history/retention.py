@@ -33,6 +33,7 @@ MERGED_LEAST = 5_000
 FREE_SHARE = 0.02
 FREE_LEAST = 256
 AIMED_S = 0.03
+FIGURES_SHARE = 0.3
 TIDIED_EVERY_S = 3600.0
 OTHER_GAPS = 5_000
 
@@ -95,18 +96,27 @@ class Trimming:
         self._merging: list[str] = []
         self._first_merge = True
         self._giving_back = False
-        self._tidied_s = float("-inf")
+        self._pruned_s = self._tidied_s = float("-inf")
 
     def step(self, now_s: float) -> Removed:
         """One piece of work, at `now_s` (seconds of the epoch)."""
         try:
-            for work in (self._remove, self._merge, self._give_back, self._tidy):
+            for work in (self._prune, self._remove, self._merge, self._give_back, self._tidy):
                 done = work(now_s)
                 if done is not None:
                     return done
         except sqlite3.Error as error:
             raise history_error(error, self._path) from error
         return Removed()
+
+    def _prune(self, now_s: float) -> Removed | None:
+        """Once an hour, and before tasks have to go: figures that are too old or too many."""
+        if abs(self._clock() - self._pruned_s) < TIDIED_EVERY_S:
+            return None
+        at_most = int(max(self._retention.max_bytes, LEAST_BYTES) * FIGURES_SHARE)
+        self._transaction(lambda: prune_figures(self._connection, now_s, at_most_bytes=at_most))
+        self._pruned_s = self._clock()
+        return Removed(more=True)
 
     def _remove(self, now_s: float) -> Removed | None:
         """The oldest tasks that are too old or too many."""
@@ -185,14 +195,13 @@ class Trimming:
         return Removed(more=True)
 
     def _tidy(self, now_s: float) -> Removed | None:
-        """Once an hour: figures, gaps and workers that are too old, and words that nothing uses any more."""
+        """Once an hour: gaps and workers that are too old, and words that nothing uses any more."""
         if abs(self._clock() - self._tidied_s) < TIDIED_EVERY_S:
             return None
         cutoff = now_s - self._retention.days * DAY_S
         unused = self._unused_words()
 
         def tidy() -> None:
-            prune_figures(self._connection, now_s)
             self._all("DELETE FROM gaps WHERE end < ?", cutoff)
             self._all(
                 "DELETE FROM gaps WHERE end IS NOT NULL AND number < (SELECT max(number) FROM gaps) - ?",

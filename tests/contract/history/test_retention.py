@@ -205,3 +205,25 @@ def test_a_task_of_which_no_instant_is_known_goes_with_those_that_came_before(hi
     assert history.trim(history.writer.trimming(Retention(days=2))) == 2
     assert sum(history.fold.counts.values()) == 2
     agrees(history.path)
+
+
+def test_the_figures_of_very_many_names_leave_room_for_tasks(history: Histories) -> None:
+    history.fill(range(500), NOW - 100)
+    minute = int(NOW // 60)
+    with closing(sqlite3.connect(history.path)) as other:
+        other.executemany("INSERT INTO words VALUES (?, 0, ?)", [(n, f"name_{n}") for n in range(1000, 1400)])
+        other.executemany(
+            "INSERT INTO figures VALUES (60, ?, 1, ?, 2, -1, 1)",
+            ((minute - ago, word) for ago in range(2000) for word in range(1000, 1400)),
+        )
+        other.commit()
+        size: int = other.execute("PRAGMA page_count").fetchone()[0] * 4096
+    assert size > LEAST_BYTES
+    trimming = history.writer.trimming(Retention(max_bytes=LEAST_BYTES))
+    assert history.trim(trimming) == 0
+    assert sum(history.fold.counts.values()) == 500
+    with closing(sqlite3.connect(history.path)) as other:
+        last = "SELECT count(DISTINCT word) FROM figures WHERE span = 60 AND slot > ? AND kind = 1"
+        assert other.execute(last, (minute - 10,)).fetchone() == (401,)
+        assert other.execute("PRAGMA page_count").fetchone()[0] * 4096 < LEAST_BYTES
+    agrees(history.path)
