@@ -20,7 +20,6 @@ from console.collector.event_line import (
     ANSWER_WITHIN_S,
     CONNECT_TIMEOUT_S,
     HELD_BYTES,
-    RECEIVE_BUFFER_BYTES,
     Complete,
     EventLine,
     Lost,
@@ -29,7 +28,7 @@ from console.collector.event_line import (
     StreamReader,
 )
 from console.collector.events import MAX_MESSAGE_BYTES, Event, EventDecoder
-from console.collector.line import DirectLine, Line
+from console.collector.line import DirectLine, Line, widen
 from console.core.errors import Cause, ConsoleError
 
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ class AmqpEventLine(EventLine):
             try:
                 self._subscribe(connection)
                 line: socket.socket = connection.transport.sock
-                line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+                widen(line)
             except BaseException:
                 connection.collect()
                 raise

@@ -30,7 +30,6 @@ from console.core.errors import Cause, ConsoleError
 log = logging.getLogger(__name__)
 
 HELD_BYTES = 256 * 1024 * 1024
-RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_WITHIN_S = 5.0
 STOP_WITHIN_S = 1.0

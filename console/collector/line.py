@@ -23,10 +23,28 @@ from console.core.errors import Cause, ConsoleError
 CHUNK_BYTES = 1024 * 1024
 TLS_RECORD_BYTES = 16 * 1024  # more is never given at once
 PAIR_BYTES = 1024 * 1024
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+WIDE_BUFFER_BYTES = 32 * 1024 * 1024
+_SO_RCVBUFFORCE = 33  # linux/include/uapi/asm-generic/socket.h; Python has no name for it
 TAKEN_WITHIN_S = 5.0
 ENDED_WITHIN_S = 1.0
 # glibc otherwise learns from the first large block that such blocks come often, and keeps them (mallopt(3)).
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+
+
+def widen(line: socket.socket) -> None:
+    """Let the system hold more for us while nobody reads: as much as a broker does where we may say so.
+
+    Root, and who has CAP_NET_ADMIN, may pass the system's limit (socket(7)).
+    """
+    if sys.platform == "linux":
+        try:
+            line.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, WIDE_BUFFER_BYTES)
+        except OSError:
+            pass
+        else:
+            return
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
 
 
 class FullError(Exception):

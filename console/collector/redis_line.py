@@ -19,14 +19,13 @@ from console.broker.stream import ask, command, find_primary, login_words, open_
 from console.collector.event_line import (
     ANSWER_WITHIN_S,
     HELD_BYTES,
-    RECEIVE_BUFFER_BYTES,
     STOP_WITHIN_S,
     EventLine,
     StreamEndedError,
     StreamReader,
 )
 from console.collector.events import Event, EventDecoder
-from console.collector.line import Drain, Line
+from console.collector.line import Drain, Line, widen
 from console.collector.sealed import Sealed
 from console.core.errors import ConsoleError
 from console.core.redaction import redact
@@ -179,7 +178,7 @@ class RedisEventLine(EventLine):
             asked_at = self._now()
             endpoint, line = self._open()
             try:
-                line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+                widen(line)
                 tls = self._address.tls
                 shown = endpoint_text(endpoint)
                 self._sealed = None if tls is None else Sealed(line, tls, endpoint[0], shown=shown)
