@@ -48,6 +48,7 @@ COLUMNS = (
 )
 COLUMN = {column.key: column for column in COLUMNS}
 AT_FIRST = tuple(column.key for column in COLUMNS if column.at_first)
+USUAL_PANEL_PX = 350
 FIXED = "state"
 """The column that is always there: a row without its state would say nothing."""
 
@@ -81,12 +82,16 @@ def moved(columns: tuple[str, ...], key: str, by: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TableLayout:
-    """How the table stands: its columns in order, the widths a person gave (pixels), and how it is sorted."""
+    """How the table stands: its columns in order, the widths a person gave (pixels), and how it is sorted;
+    and the panel beside it: its width (pixels) and whether it is shown at all.
+    """
 
     columns: tuple[str, ...] = AT_FIRST
     widths: Mapping[str, int] = field(default_factory=dict)
     sort: str = Sort.RECEIVED.value
     descending: bool = True
+    panel_px: int = USUAL_PANEL_PX
+    panel_shown: bool = True
 
     @property
     def needs_detail(self) -> bool:

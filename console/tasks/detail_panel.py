@@ -23,7 +23,7 @@ from console.widgets.tabs import TabBar
 from console.widgets.text import UNKNOWN, short_task_name
 
 TABS = ("Summary", "Arguments", "Result", "Traceback", "Timeline", "Family")
-WIDTH = 350
+LEAST_WIDTH = 320
 
 
 class DetailPanel(Surface):
@@ -43,7 +43,7 @@ class DetailPanel(Surface):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.setAccessibleName("Task")
-        self.setFixedWidth(WIDTH)
+        self.setMinimumWidth(LEAST_WIDTH)
         self._story: TaskStory | None = None
         self._name = Text(role="dialog")
         self._state = StateBadge("Sent")
@@ -124,6 +124,10 @@ class DetailPanel(Surface):
         self._state.set_state(detail.row.state.value)
         self._id.set_text(detail.row.id)
         self._fill_tab(self._tabs.current())
+
+    def set_unjudged(self, words: str) -> None:
+        """Why it cannot be said what became of a task of which nothing is heard; "" when there is no need."""
+        self._summary.set_note(words)
 
     def set_result_refusal(self, reason: str | None) -> None:
         """Why the result backend cannot be asked; None when it can."""

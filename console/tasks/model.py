@@ -35,7 +35,8 @@ class TasksSnapshot:
     matches, None while nobody looks at them. `counts` are those of the chips, `pending` counts rows above
     that are held back while the person has scrolled down or selected a row. `events_off` are workers whose
     tasks are not seen because they send no events. `stale` says that events are not being read now;
-    `as_of` is the last instant at which they were. `attached` says that a connection is open.
+    `as_of` is the last instant at which they were. `attached` says that a connection is open. `unjudged`:
+    why nobody can say what became of silent tasks, "" while nobody asks.
     """
 
     text: str = ""
@@ -57,6 +58,7 @@ class TasksSnapshot:
     live: bool = False
     attached: bool = False
     reason: str = ""
+    unjudged: str = ""
 
     @property
     def found(self) -> int | None:

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 from console.core.commands import Command
 from console.history.model import TaskDetail, TaskRow, TaskState
 from console.tasks.cells import Wording, table_columns, task_row
+from console.tasks.columns import USUAL_PANEL_PX
 from console.tasks.columns_dialog import open_head_menu
 from console.tasks.detail_panel import DetailPanel
 from console.tasks.export_dialog import ExportDialog
@@ -24,13 +25,14 @@ from console.tasks.selection_bar import SelectionBar
 from console.tasks.send_dialog import SendDialog
 from console.tasks.view_model import TasksViewModel
 from console.tasks.views_menu import SaveViewDialog, open_columns_dialog, open_views_menu
-from console.widgets.button import Button, Chip
+from console.widgets.button import Button, Chip, IconButton
 from console.widgets.data_table import DataTable
 from console.widgets.empty_state import EmptyState
 from console.widgets.flow import FlowLayout
 from console.widgets.label import Dot, Text
 from console.widgets.page import Page
 from console.widgets.panel import PageHeader
+from console.widgets.side_split import SideSplit
 from console.widgets.states import state_look
 from console.widgets.table_model import Row
 from console.widgets.table_page import TableStack
@@ -39,6 +41,7 @@ from console.widgets.tokens import CHIP_HEIGHT
 from console.widgets.zone import local_zone
 
 ROOM_FOR_BOTH_PX = 900
+LEAST_LIST_PX = 320
 NEW_AT_MOST = 1000  # as far as the history counts them
 
 
@@ -92,6 +95,12 @@ class TasksPage(Page):
             "plug", "Not connected", "Connect to a broker to see its tasks.", action="Connect"
         )
         self._detail = DetailPanel()
+        self._lists.setMinimumWidth(LEAST_LIST_PX)
+        self._split = SideSplit(
+            self._lists, self._detail, name="Width of the task panel", usual=USUAL_PANEL_PX
+        )
+        self._panel = IconButton("panel-right", name="Task panel", size=CHIP_HEIGHT)
+        self._panel.setCheckable(True)
         self._shown: dict[str, tuple[TaskRow, TaskDetail | None, Row]] = {}
         self._wording = Wording(frozenset(), local_workers=True, zone=local_zone(), today=date.min)
         self._filled_from: tuple[object, ...] | None = None
@@ -123,17 +132,13 @@ class TasksPage(Page):
         list_layout.addWidget(self._stack, 1)
         self._lists.addWidget(tasks)
         self._lists.addWidget(self._errors)
-        content = QHBoxLayout()
-        content.setSpacing(8)
-        content.addWidget(self._lists, 1)
-        content.addWidget(self._detail)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 12)
         layout.setSpacing(12)
         layout.addWidget(header)
         layout.addLayout(chips)
         layout.addWidget(self._notes)
-        layout.addLayout(content, 1)
+        layout.addWidget(self._split, 1)
 
     def _beside_chips(self) -> QWidget:
         """What stays in the first line when the chips take two."""
@@ -146,6 +151,8 @@ class TasksPage(Page):
         line.addSpacing(6)
         line.addWidget(self._live_dot)
         line.addWidget(self._live)
+        line.addSpacing(2)
+        line.addWidget(self._panel)
         return group
 
     def _connect(self) -> None:
@@ -154,6 +161,8 @@ class TasksPage(Page):
         for state, chip in self._chips.items():
             chip.clicked.connect(partial(self._on_chip, state))
         self._grouping.clicked.connect(lambda: model.group(self._grouping.isChecked()))
+        self._panel.clicked.connect(lambda: model.show_panel(self._panel.isChecked()))
+        self._split.side_resized.connect(model.set_panel_width)
         self._resend.clicked.connect(self.resend)
         self._revoke.clicked.connect(model.revoke)
         self._terminate.clicked.connect(model.terminate)
@@ -229,6 +238,10 @@ class TasksPage(Page):
             Command("Search tasks", self._search.setFocus, "Ctrl+F"),
             Command("Group tasks by error", lambda: model.group(True), enabled=lambda: not model.grouped),
             Command("Columns of the tasks…", lambda: open_columns_dialog(self, model)),
+            Command(
+                "Hide the task panel" if model.layout.panel_shown else "Show the task panel",
+                lambda: model.show_panel(not model.layout.panel_shown),
+            ),
             Command("Save view…", lambda: SaveViewDialog(self, model).open()),
             *(Command(f"View: {view.name}", partial(model.open_view, view)) for view in model.views),
         ]
@@ -307,6 +320,7 @@ class TasksPage(Page):
         self._live.set_text("Live" if now.live else "Not live")
         self._table.set_stale(now.stale)
         self._table.set_pending(now.pending, at_least=now.pending >= NEW_AT_MOST)
+        self._detail.set_unjudged(self._model.why_unjudged())
         grouped = self._model.grouped
         self._grouping.setChecked(grouped)
         self._lists.setCurrentIndex(int(grouped))
@@ -365,6 +379,10 @@ class TasksPage(Page):
         self._table.set_columns(table_columns(layout.columns))
         self._table.set_widths(layout.widths)
         self._table.set_sort(layout.sort, descending=layout.descending)
+        self._split.set_side_width(layout.panel_px)
+        self._panel.setChecked(layout.panel_shown)
+        self._panel.setToolTip(f"{'Hide' if layout.panel_shown else 'Show'} the task panel")
+        self._make_room()
         self._shown = {}
         self._filled_from = None
         self._fill(self._model.snapshot)
@@ -414,7 +432,10 @@ class TasksPage(Page):
     def _make_room(self) -> None:
         """In a narrow window the panel is there only while it has a task to tell of."""
         wide = self.width() >= ROOM_FOR_BOTH_PX or self._model.selected_id is not None
-        self._detail.setVisible(wide and not self._model.grouped)
+        shown = wide and self._model.layout.panel_shown and not self._model.grouped
+        if shown != self._detail.isVisibleTo(self._split):
+            self._detail.setVisible(shown)
+            self._split.set_side_width(self._model.layout.panel_px)
 
     def _show_story(self) -> None:
         model = self._model
@@ -423,6 +444,7 @@ class TasksPage(Page):
         if model.story is not None:
             self._detail.set_result_refusal(model.why_no_results())
             self._detail.show_story(model.story)
+            self._detail.set_unjudged(model.why_unjudged())
         elif model.story_error is not None:
             self._detail.show_nothing(model.story_error.title, model.story_error.detail)
         elif model.selected_id is not None:

@@ -47,6 +47,8 @@ class SummaryTab(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._note = Text(role="label", tone="muted", wrap=True)
+        self._note.hide()
         self._what = KeyValueGrid(key_width=KEY_WIDTH)
         self._links = {name: _Link(name) for name in LINKS}
         self._rest = KeyValueGrid(key_width=KEY_WIDTH)
@@ -55,6 +57,7 @@ class SummaryTab(QScrollArea):
         layout.setContentsMargins(12, 10, 12, 12)
         layout.setSpacing(6)
         layout.addWidget(self._what)
+        layout.addWidget(self._note)
         layout.addWidget(self._grid_of_links())
         layout.addWidget(self._rest)
         layout.addStretch(1)
@@ -102,6 +105,11 @@ class SummaryTab(QScrollArea):
         )
         hints = {name: exact_instant(when, zone) for name, when in _instants(detail) if when is not None}
         self._rest.set_pairs(_pairs(detail), hints=hints)
+
+    def set_note(self, words: str) -> None:
+        """A muted line under the state; "" takes it away."""
+        self._note.set_text(words)
+        self._note.setVisible(bool(words))
 
     def _on_link(self, name: str) -> None:
         target = self._links[name].target

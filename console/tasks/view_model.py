@@ -36,6 +36,7 @@ from console.tasks.views_store import ViewsStore
 
 MOST_AT_ONCE = 50_000
 """So many revoked ids a worker remembers (celery/worker/state.py, REVOKES_MAX)."""
+SILENT_S = 60.0
 TO_REVOKE = frozenset(state for state in TaskState if not state.is_final)
 TO_TERMINATE = frozenset({TaskState.STARTED})
 
@@ -185,6 +186,16 @@ class TasksViewModel(TableViews):
         self.story_error = None
         self.story_changed.emit()
         self._read_story()
+
+    def why_unjudged(self) -> str:
+        """What is to be said of the selected task when nothing is heard of it; "" when there is no need."""
+        row, reason = self.selected, self.snapshot.unjudged
+        if row is None or row.state.is_final or not reason:
+            return ""
+        heard = max((at for at in (row.sent, row.received, row.started) if at is not None), default=None)
+        if heard is None or (self._service.clock.now() - heard).total_seconds() < SILENT_S:
+            return ""
+        return f"No event of it for over a minute. Silent tasks cannot be judged now: {reason}"
 
     def find_same_error(self) -> None:
         """Show the failures like that of the selected task."""

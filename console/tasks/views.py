@@ -18,7 +18,7 @@ from console.core.errors import Cause, ConsoleError
 from console.core.home import write_atomically
 from console.history.query import Sort
 from console.history.query_parser import MAX_QUERY
-from console.tasks.columns import TableLayout, known_columns
+from console.tasks.columns import USUAL_PANEL_PX, TableLayout, known_columns
 
 VERSION = 1
 LONGEST_NAME = 60
@@ -191,6 +191,8 @@ def kept_as_json(kept: Kept) -> dict[str, Any]:
             "widths": dict(kept.layout.widths),
             "sort": kept.layout.sort,
             "descending": kept.layout.descending,
+            "panel_px": kept.layout.panel_px,
+            "panel_shown": kept.layout.panel_shown,
         },
     }
 
@@ -220,6 +222,7 @@ def _layout(value: object) -> TableLayout:
     widths = value.get("widths", {})
     if not isinstance(widths, Mapping):
         raise _UnreadableError("widths is not an object")
+    panel_px = value.get("panel_px")
     return TableLayout(
         columns=known_columns(_strings(value.get("columns", []))),
         widths={
@@ -227,6 +230,8 @@ def _layout(value: object) -> TableLayout:
         },
         sort=_sort(value.get("sort")),
         descending=value.get("descending") is not False,
+        panel_px=panel_px if type(panel_px) is int and 0 < panel_px <= _WIDEST_PX else USUAL_PANEL_PX,
+        panel_shown=value.get("panel_shown") is not False,
     )
 
 

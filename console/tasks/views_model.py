@@ -71,6 +71,16 @@ class TableViews(QObject):
         """A person has dragged a column."""
         self._stand(replace(self.layout, widths=dict(widths)))
 
+    def set_panel_width(self, width: int) -> None:
+        """A person has given the panel beside the table another width (pixels)."""
+        if width != self.layout.panel_px:
+            self.layout = replace(self.layout, panel_px=width)
+            self._layout_timer.start()  # the panel has it already
+
+    def show_panel(self, shown: bool) -> None:
+        """Whether the panel beside the table is there."""
+        self._stand(replace(self.layout, panel_shown=shown))
+
     def reset_columns(self) -> None:
         """The columns of the first day, in their own widths."""
         first = TableLayout()

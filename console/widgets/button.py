@@ -22,7 +22,7 @@ from console.widgets.icons import draw_icon
 from console.widgets.paint import baseline, draw_box, draw_text, text_width
 from console.widgets.pressing import ClickedByToggle, PlainButton, pressed_by_return
 from console.widgets.style import ask_for_ring
-from console.widgets.text import number_text
+from console.widgets.text import number_text, short_number
 from console.widgets.theme import repaint_on_change, theme
 from console.widgets.tokens import (
     BUTTON_HEIGHT,
@@ -407,7 +407,10 @@ class SegmentedControl(QWidget):
 
 
 class Chip(PlainButton):
-    """A filter that is on or off: icon, word and bold count. Without a count it is a plain choice."""
+    """A filter that is on or off: icon, word and bold count. Without a count it is a plain choice.
+
+    A count of five digits and more is shown in short, in full in the tooltip and the accessible description.
+    """
 
     def __init__(
         self,
@@ -443,14 +446,21 @@ class Chip(PlainButton):
             self._at_least = at_least
             self._has_count = True
             self._describe()
+            self.setToolTip(self._exact() if self._number() != self._exact() else "")
             self.updateGeometry()
             self.update()
 
     def _describe(self) -> None:
-        self.setAccessibleDescription(self._number() if self._has_count else "")
+        self.setAccessibleDescription(self._exact() if self._has_count else "")
+
+    def _exact(self) -> str:
+        return number_text(self._count) + self._more()
 
     def _number(self) -> str:
-        return f"{number_text(self._count)}{'+' if self._at_least and self._count else ''}"
+        return short_number(self._count) + self._more()
+
+    def _more(self) -> str:
+        return "+" if self._at_least and self._count else ""
 
     def sizeHint(self) -> QSize:
         width = text_width("label-name", self.text())

@@ -64,6 +64,17 @@ def number_text(value: float | None) -> str:
     return UNKNOWN if value is None else f"{round(value):,}"
 
 
+def short_number(value: int | None) -> str:
+    """A count in at most five characters, cut and not rounded: 31249 becomes "31.2k", 1200000 "1.2M"."""
+    if value is None or value < 10_000:
+        return number_text(value)
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value >= size:
+            whole, tenths = value // size, value * 10 // size % 10
+            return f"{whole}{unit}" if whole >= 100 or not tenths else f"{whole}.{tenths}{unit}"
+    raise AssertionError("unreachable")
+
+
 def duration_text(seconds: float | None) -> str:
     """A length of time in the units a person would say: "280 ms", "4.1 s", "46 min", "12 min 4 s", "3 d 4 h".
 
