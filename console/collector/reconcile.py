@@ -162,10 +162,12 @@ class Reconciler:
         # Who said goodbye is not there, but another of the same name may be.
         there = [worker for worker in seen.values() if worker.online]
         latest = sorted(there, key=lambda worker: worker.last_heartbeat, reverse=True)
-        known = dict.fromkeys([*(one.worker for one in suspects), *(worker.hostname for worker in latest)])
-        known.pop("", None)
+        names = dict.fromkeys([*(one.worker for one in suspects), *(worker.hostname for worker in latest)])
+        known = {
+            name: seen[name].last_heartbeat.timestamp() if name in seen else 0.0 for name in names if name
+        }
         try:
-            said = workers.ask([one.id for one in suspects], everything=everything, known=tuple(known))
+            said = workers.ask([one.id for one in suspects], everything=everything, known=known)
         except ConsoleError as error:
             return WorkersSay(problem=str(error))
         self._transports = said.transports or self._transports

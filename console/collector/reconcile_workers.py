@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -45,6 +46,7 @@ LISTS: tuple[tuple[str, dict[str, object]], ...] = (
     ("conf", {"with_defaults": False}),
 )
 
+NOBODY: Mapping[str, float] = MappingProxyType({})
 Replies = dict[str, dict[str, Any]]
 """By method: what each worker answered."""
 
@@ -52,10 +54,13 @@ Replies = dict[str, dict[str, Any]]
 class Workers(Protocol):
     """Asks them. Blocking, bounded; raises `ConsoleError`."""
 
-    def ask(self, task_ids: Sequence[str], *, everything: bool, known: Sequence[str] = ()) -> WorkersSay:
+    def ask(
+        self, task_ids: Sequence[str], *, everything: bool, known: Mapping[str, float] = NOBODY
+    ) -> WorkersSay:
         """Who holds `task_ids`; with `everything` by the workers' lists too, revoked tasks among them.
 
-        `known`: workers that may be there though they are silent, the most important first.
+        `known`: workers that may be there though they are silent, the most important first, and when each was
+        last heard (seconds of the epoch).
         """
         ...
 
@@ -76,13 +81,14 @@ class RedisWorkers:
         self._address = replace(address, timeout_s=max(address.timeout_s, SHORTEST_TIMEOUT_S))
         self._answer_s = answer_s
         self._connect = connect
+        self._owed: set[str] = set()  # oids of rounds whose line broke, maybe before their keys were deleted
 
     def ask(
         self,
         task_ids: Sequence[str],
         *,
         everything: bool,
-        known: Sequence[str] = (),  # noqa: ARG002 - Redis tells how many listen
+        known: Mapping[str, float] = NOBODY,  # noqa: ARG002 - Redis tells how many listen
     ) -> WorkersSay:
         methods = questions(task_ids, everything=everything)
         if everything:
@@ -97,8 +103,8 @@ class RedisWorkers:
 
     def _round(self, client: redis.Redis, methods: Mapping[str, object]) -> tuple[Replies, int]:
         oid = str(uuid.uuid4())
-        queue = f"{oid}.{REPLIES}"
-        member = SEPARATOR.join((oid, "", queue))
+        queue, member = _reply_place(oid)
+        self._owed.add(oid)
         prefix = self._address.key_prefix
         tickets = {str(uuid.uuid4()): method for method in methods}
         try:
@@ -112,10 +118,12 @@ class RedisWorkers:
             return self._collect(client, prefix + queue, tickets, listening), listening
         finally:
             leaving = client.pipeline(transaction=False)
-            leaving.srem(prefix + BINDING, member)
-            leaving.srem(prefix + PERMANENT_BINDING, member)
-            leaving.delete(prefix + queue)
+            for queue, member in map(_reply_place, self._owed):
+                leaving.srem(prefix + BINDING, member)
+                leaving.srem(prefix + PERMANENT_BINDING, member)
+                leaving.delete(prefix + queue)
             leaving.execute()
+            self._owed.clear()
 
     def _collect(self, client: Any, key: str, tickets: Mapping[str, str], listening: int) -> Replies:
         replies: Replies = {method: {} for method in tickets.values()}
@@ -142,8 +150,11 @@ class AmqpWorkers:
     def __init__(self, address: BrokerAddress, *, answer_s: float) -> None:
         self._address = address
         self._answer_s = min(answer_s, AMQP_ANSWER_S)
+        self._gone: dict[str, float] = {}
 
-    def ask(self, task_ids: Sequence[str], *, everything: bool, known: Sequence[str] = ()) -> WorkersSay:
+    def ask(
+        self, task_ids: Sequence[str], *, everything: bool, known: Mapping[str, float] = NOBODY
+    ) -> WorkersSay:
         from console.broker.kombu_lines import close_celery_app, make_celery_app
         from console.broker.sending import ask_workers, delete_owed_reply_queues, line_of_its_own
 
@@ -157,14 +168,31 @@ class AmqpWorkers:
                 }
             said = what_they_say(task_ids, replies, listening=None, asked_all=everything)
             with line_of_its_own(app, self._address) as connection:
-                listen = {name: _listening(connection, name) for name in known[:MOST_KNOWN]}
+                unheard = self._unheard(connection, known, said.answered)
         finally:
             try:
                 delete_owed_reply_queues(app, self._address)
             finally:
                 close_celery_app(app)
-        unheard = {name for name, number in listen.items() if number > int(name in said.answered)}
-        return replace(said, unheard=frozenset(unheard))
+        return replace(said, unheard=unheard)
+
+    def _unheard(
+        self, connection: Any, known: Mapping[str, float], answered: frozenset[str]
+    ) -> frozenset[str]:
+        """Who of `known` receives commands and did not answer.
+
+        The broker logs each name that it does not know: who is gone is looked for again when it was heard since.
+        """
+        found: set[str] = set()
+        for name in list(known)[:MOST_KNOWN]:
+            if self._gone.get(name) == known[name] and name not in answered:
+                continue
+            number = _listening(connection, name)
+            if not number:
+                self._gone[name] = known[name]
+            if number > int(name in answered):
+                found.add(name)
+        return frozenset(found)
 
 
 def _listening(connection: Any, worker: str) -> int:
@@ -227,6 +255,12 @@ def what_they_say(
         transports=tuple(map(_transport, stats.values())),
         results_database=_results_database(list(replies.get("conf", {}).values())),
     )
+
+
+def _reply_place(oid: str) -> tuple[str, str]:
+    """The queue of answers to `oid`, and the binding that leads to it."""
+    queue = f"{oid}.{REPLIES}"
+    return queue, SEPARATOR.join((oid, "", queue))
 
 
 def _complete(replies: Replies, listening: int) -> bool:

@@ -195,6 +195,30 @@ def test_answers_that_are_none_are_passed_over(broker: ValkeyServer, address: Br
         assert client.keys("*") == []
 
 
+def test_what_a_cut_leaves_behind_goes_with_the_next_question(
+    broker: ValkeyServer, address: BrokerAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = RedisWorkers(address, answer_s=1.0)
+    with monkeypatch.context() as cut:
+        # The line breaks while answers are waited for, and cannot be made again.
+        cut.setattr(RedisWorkers, "_collect", lambda _, client, *__: client.shutdown_everything())
+        cut.setattr(redis.Redis, "shutdown_everything", broken, raising=False)
+        with pytest.raises(ConsoleError):
+            asking.ask(["a"], everything=False)
+    with broker.client() as client:
+        assert client.keys("*") != []
+        asking.ask(["a"], everything=False)
+        assert client.keys("*") == []
+
+
+def broken(client: redis.Redis) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise redis.ConnectionError("Connection refused")
+
+    client.pipeline = refuse  # type: ignore[method-assign, assignment]
+    refuse()
+
+
 def test_a_worker_that_fails_at_a_question_has_not_answered(
     broker: ValkeyServer, address: BrokerAddress
 ) -> None:

@@ -52,7 +52,7 @@ def test_on_rabbitmq_a_worker_that_cannot_answer_is_there(
         deaf = site.worker("-n", "web@one", "-c", "1")
         site.worker("-n", "web@two", "-c", "1", count=2)
         asking = AmqpWorkers(site.address, answer_s=1.0)
-        known = ("web@one", "web@two", "web@gone")
+        known = {"web@one": 1.0, "web@two": 1.0, "web@gone": 1.0}
         assert asking.ask(["t"], everything=False, known=known).unheard == frozenset()
         os.kill(deaf.process.pid, signal.SIGSTOP)
         try:

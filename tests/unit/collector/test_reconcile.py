@@ -16,6 +16,7 @@ from console.collector.fold import Fold
 from console.collector.reconcile import Lines, Reconciler
 from console.collector.reconcile_evidence import Hold, MessagesFound, Suspect, WorkersSay
 from console.collector.reconcile_suspects import Timings
+from console.collector.reconcile_workers import NOBODY
 from console.core.errors import Cause, ConsoleError
 from console.history.marks import Mark
 from console.history.model import TaskState
@@ -39,7 +40,9 @@ class Asked:
     looks: int = 0
     looking: Callable[[], None] = lambda: None
 
-    def ask(self, task_ids: Sequence[str], *, everything: bool, known: Sequence[str] = ()) -> WorkersSay:
+    def ask(
+        self, task_ids: Sequence[str], *, everything: bool, known: Mapping[str, float] = NOBODY
+    ) -> WorkersSay:
         assert "" not in known
         self.asked.append((len(task_ids), everything))
         if self.error is not None:
