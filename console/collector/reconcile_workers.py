@@ -181,7 +181,7 @@ class AmqpWorkers:
     ) -> frozenset[str]:
         """Who of `known` receives commands and did not answer.
 
-        The broker logs each name that it does not know: who is gone is looked for again when it was heard since.
+        The broker logs each name that it does not know: who is gone is looked for again once it was heard.
         """
         found: set[str] = set()
         for name in list(known)[:MOST_KNOWN]:
