@@ -26,6 +26,7 @@ from console.history.plan_terms import (
     RowTest,
     Sql,
     Tree,
+    Unless,
     both,
     conjuncts,
     has_text,
@@ -51,6 +52,7 @@ FIRST_CHECKS_OF_IDS = 15  # where those rows are all over the file
 MEMBER_CHECKS = 150
 MEMBERS_WALKED_FROM = 12_000
 FREQUENT = 0.1
+IMPLIED = 5
 SAMPLE = 400
 WORTH_CHECKING = 4_000
 CHECKED_AT_ONCE = (224, 256)  # a page of 200 where every text fits is there after one look
@@ -328,12 +330,15 @@ class TaskSearch(HistoryFile):
         if led and isinstance(led[0][1], Column) and len(led[0][1].leads) == 1:
             among = _among(led[0][1])
         rowids: set[int] | None = None
-        for number, part in enumerate(where.texts):
+        for number in sorted(range(len(where.texts)), key=lambda number: walked.fitted[number]):
             if walked.checked >= SAMPLE and walked.fitted[number] > walked.checked * FREQUENT:
                 continue
-            some = self._bounded(part, SET_AT_MOST, among)
-            if some is not None:
-                rowids = some if rowids is None else rowids & some
+            some = self._bounded(where.texts[number], SET_AT_MOST, among)
+            if some is None:
+                continue
+            rowids = some if rowids is None else rowids & some
+            if walked.fitted[number] == len(walked.rowids) >= IMPLIED:
+                break  # what had this text had the others too
         if rowids is None:
             return self._led_set(where, SET_AT_MOST)
         return Bounded(rowids, columns_hold=False)
@@ -400,8 +405,40 @@ class TaskSearch(HistoryFile):
             case Both(parts):
                 found = (self._bounded(part, at_most, among) for part in parts)
                 return next((rowids for rowids in found if rowids is not None), None)
+            case Unless(InText() as part):
+                return self._without(part, at_most)
+            case Unless(Either(parts)):
+                texts = (part for part in parts if isinstance(part, InText))
+                found = (self._without(part, at_most) for part in texts)
+                return next((rowids for rowids in found if rowids is not None), None)
             case _:
                 return None
+
+    def _without(self, text: InText, at_most: int) -> set[int] | None:
+        """The rows without a text that nearly all have; numbers of rows that are gone may be among them."""
+        if text.whole is None:
+            return None
+        source = f"FROM {text.table} WHERE {text.table} MATCH ?"
+        missing, first, last = self._all(
+            f"SELECT (SELECT total(n) FROM counts) - (SELECT count(*) {source}), "  # noqa: S608
+            "(SELECT min(rowid) FROM tasks), (SELECT max(rowid) FROM tasks)",
+            (text.whole,),
+        )[0]
+        if missing > at_most:
+            return None
+        rowids: set[int] = set()
+        if missing <= 0:
+            return rowids
+        until = time.monotonic() + STATEMENT_LIMIT_S
+        for rows in self._batches(f"SELECT rowid {source} ORDER BY rowid", (text.whole,), until=until):
+            between = range(first, rows[-1][0] + 1)
+            if len(rowids) + len(between) - len(rows) > at_most:  # mostly numbers of rows that are gone
+                return None
+            if len(between) > len(rows):
+                rowids.update(set(between).difference(row[0] for row in rows))
+            first = between.stop
+        rowids.update(range(first, min(last, first + at_most) + 1))
+        return rowids if len(rowids) <= at_most else None
 
     def _led(self, column: Column, at_most: int, also: Sql = ("1", ())) -> set[int] | None:
         union: set[int] = set()

@@ -63,11 +63,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class InText:
-    """A test of the texts. `match` finds candidates in the full-text `table`; None: nothing leads there."""
+    """A test of the texts. `match` finds candidates in the full-text `table`; None: nothing leads there.
+
+    `whole` finds rows that surely fit, perhaps not all of them: it is quicker to ask for than a beginning.
+    """
 
     table: str
     match: str | None
     fits: Callable[[Texts], bool]
+    whole: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,18 +218,27 @@ def _text(term: TextTerm, words: Words) -> Tree:
     if not phrase.words:
         return Fixed(holds=False)
     fits = phrase.fits
+
+    def in_call(texts: Texts) -> bool:
+        return fits(texts[0]) or fits(texts[1])
+
+    def in_outcome(texts: Texts) -> bool:
+        return fits(texts[2]) or fits(texts[3])
+
     match term.field:
         case Field.ARGS:
-            return InText("call", phrase.match, lambda texts: fits(texts[0]) or fits(texts[1]))
+            return InText("call", phrase.match, in_call, phrase.whole)
         case Field.RESULT:
-            return InText("outcome", f"result : {phrase.match}", lambda texts: fits(texts[2]))
+            match, whole = f"result : {phrase.match}", f"result : {phrase.whole}"
+            return InText("outcome", match, lambda texts: fits(texts[2]), whole)
         case Field.ERROR:
-            return InText("outcome", f"exception : {phrase.match}", lambda texts: fits(texts[3]))
+            match, whole = f"exception : {phrase.match}", f"exception : {phrase.whole}"
+            return InText("outcome", match, lambda texts: fits(texts[3]), whole)
     parts: list[Tree] = [_numbers("name", [number for number, name in words(WordKind.NAME) if fits(name)])]
     if FREE_ID.fullmatch(term.words) or len(term.words) >= 4:
         parts.append(_free_id(term.words))
-    parts.append(InText("call", phrase.match, lambda texts: fits(texts[0]) or fits(texts[1])))
-    parts.append(InText("outcome", phrase.match, lambda texts: fits(texts[2]) or fits(texts[3])))
+    parts.append(InText("call", phrase.match, in_call, phrase.whole))
+    parts.append(InText("outcome", phrase.match, in_outcome, phrase.whole))
     return either(parts)
 
 

@@ -33,8 +33,9 @@ class Phrase:
 
     def __init__(self, words: Sequence[str], *, begins: bool) -> None:
         self.words = tuple(words)
-        # As FTS5 wants it.
-        self.match = f'"{" ".join(words)}"{" *" if begins else ""}'
+        # As FTS5 wants it; `whole` finds only rows that fit, yet not those with a longer last word.
+        self.whole = f'"{" ".join(words)}"'
+        self.match = f"{self.whole}{' *' if begins else ''}"
         between = r"[\W_]+".join(re.escape(word) for word in words)
         self._first = words[0] if words else ""
         self._search = re.compile(_BEGIN + between + ("" if begins else _END)).search

@@ -33,6 +33,7 @@ from console.history.writer import Batch, HistoryWriter
 
 NOW = 1_790_000_000.0
 TASKS = 160
+GONE = (81, 89)  # numbers of rows that were removed
 NAMES = ("shop.tasks.send_invoice", "shop.tasks.charge", "reports.build", "mail.send")
 WORKERS = ("celery@web-1", "celery@web-2", "celery@mail")
 QUEUES = ("default", "mail")
@@ -60,7 +61,7 @@ def fill(path: Path) -> None:
 
     batch = Batch(change=1, alive=NOW)
     totals = dict.fromkeys(TaskState, 0)
-    for rowid in range(1, TASKS + 1):
+    for rowid in (*range(1, GONE[0]), *range(GONE[1] + 1, TASKS + GONE[1] - GONE[0] + 2)):
         state = rng.choice(list(TaskState))
         totals[state] += 1
         at = NOW - rng.randrange(40) * 60.0 if rng.random() < 0.97 else 0.0
@@ -71,9 +72,16 @@ def fill(path: Path) -> None:
             task_id = f"{task_id[:8]}-{task_id[8:12]}-{task_id[12:16]}-{task_id[16:20]}-{task_id[20:]}"
         failed = state is TaskState.FAILED
         args = rng.choice([None, "()", f"({rowid % 12}, 'jo@example.org')", "('Order-17', ['mail', 3])"])
-        kwargs = rng.choice(
-            [None, "{}", f"{{'order': {rowid % 5}, 'user': {{'plan': 'pro', 'n': {rowid % 3}}}}}"]
-        )
+        # Nearly all have the word "lang", as nearly all tasks of a site have some.
+        kwargs = rng.choices(
+            [
+                None,
+                "{}",
+                "{'lang': 'en'}",
+                f"{{'lang': 'de', 'order': {rowid % 5}, 'user': {{'plan': 'pro', 'n': {rowid % 3}}}}}",
+            ],
+            weights=(1, 1, 30, 30),
+        )[0]
         result = rng.choice(["'ok'", "{'order': 1}"]) if state is TaskState.SUCCEEDED else None
         exception = rng.choice(ERRORS) if failed else None
         batch.inserts.append(

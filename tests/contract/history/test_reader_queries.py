@@ -82,7 +82,7 @@ def world() -> Iterator[World]:
 
 
 TEXTS = ["order", "ord", "o", "mail", "example.org", "jo@example", "ok", "timed out", "10.0.0.5", "17"]
-TEXTS += ["custom-1", "0", "send", "nothing", "pro"]
+TEXTS += ["custom-1", "0", "send", "nothing", "pro", "lang", "la", "lang en"]
 WHERE = [None, Field.ARGS, Field.RESULT, Field.ERROR]
 TIMES = [Field.SINCE, Field.BEFORE]
 NAMED: dict[Field, list[tuple[str, ...]]] = {
@@ -116,6 +116,7 @@ TERMS: st.SearchStrategy[Node] = st.one_of(
     st.sampled_from(IDS).map(IdTerm),
     st.sampled_from([(1, 2, 3), tuple(range(1, 20)), (999,)]).map(FingerprintTerm),
     st.builds(TextTerm, st.sampled_from(TEXTS), st.sampled_from(WHERE), st.booleans()),
+    st.builds(TextTerm, st.just("lang"), st.sampled_from(WHERE), st.booleans()).map(Not),
     st.sampled_from(ARGUMENTS),
     st.sampled_from(RANGES),
     st.sampled_from([TimeTerm(field, ago_s=ago) for field in TIMES for ago in (0.0, 300.0, 1200.0)]),
