@@ -46,6 +46,7 @@ SMALL_SET = 2_000
 # Quicker to look up than a walk that may find nothing, by the number of conditions that must hold.
 QUICK_SETS = (10_000, 25_000, 50_000)
 LARGE_SET = 150_000
+SECOND_AT_MOST = 4  # times the smaller set: so many numbers are gone through sooner than that is looked up
 FIRST_CHECKS = 500  # of STEPS_BETWEEN_CHECKS: some 100,000 entries of an index, 5 ms
 FIRST_CHECKS_OF_ROWS = 60  # where each entry is looked up in its row
 FIRST_CHECKS_OF_IDS = 15  # where those rows are all over the file
@@ -123,6 +124,7 @@ class TaskSearch(HistoryFile):
 
     _vocabulary: dict[int, list[tuple[int, str]]] | None = None
     _newest_word = -1
+    _sizes: dict[Sql, tuple[int, int]]  # of this query's conditions: counted up to, and what was found
 
     def _search(self, query: TaskQuery, after: Cursor | None, limit: int) -> list[int]:
         """The numbers of at most `limit` rows of `query` after `after`, in its order."""
@@ -158,6 +160,7 @@ class TaskSearch(HistoryFile):
     # A query made ready.
 
     def _where(self, query: TaskQuery, *, states: bool = True) -> Where:
+        self._sizes = {}
         tree = resolved(query.expr, words=self._known_words, now=self._now())
         if states and query.states:
             chips = resolved(StateTerm(query.states), words=self._known_words, now=0.0)
@@ -353,6 +356,8 @@ class TaskSearch(HistoryFile):
             rowids = self._bounded(part, at_most)
             return None if rowids is None else Bounded(rowids, columns_hold=False)
         sql, values = where.sql, where.values
+        if size > SMALL_SET and len(sized) == 1:
+            sized = self._sized(where, min(SET_AT_MOST, SECOND_AT_MOST * size))
         second = sized[1][1] if len(sized) > 1 and size > SMALL_SET else None
         if isinstance(second, Column) and len(second.leads) == 1:
             # Numbers of rows from two indexes meet sooner than rows are looked up.
@@ -382,9 +387,12 @@ class TaskSearch(HistoryFile):
         return None if None in sizes or size > at_most else size
 
     def _led_size(self, column: str, lead: Sql, at_most: int) -> int | None:
-        sql, values = lead
-        some = f"SELECT 1 FROM tasks INDEXED BY tasks_{column} WHERE {sql} LIMIT {at_most + 1}"  # noqa: S608
-        size: int = self._all(f"SELECT count(*) FROM ({some})", values)[0][0]  # noqa: S608
+        asked, size = self._sizes.get(lead, (-1, 0))
+        if size > asked < at_most:  # never counted, or not far enough
+            sql, values = lead
+            some = f"SELECT 1 FROM tasks INDEXED BY tasks_{column} WHERE {sql} LIMIT {at_most + 1}"  # noqa: S608
+            size = self._all(f"SELECT count(*) FROM ({some})", values)[0][0]  # noqa: S608
+            self._sizes[lead] = (at_most, size)
         return size if size <= at_most else None
 
     def _bounded(self, tree: Tree, at_most: int, among: Sql = ("1", ())) -> set[int] | None:
