@@ -52,3 +52,15 @@ class ConsoleError(Exception):
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.title, self.detail, self.remedy) if part)
+
+
+def unexpected(title: str, error: Exception) -> ConsoleError:
+    """A bug in words: what it broke, its kind, and that trying again is worth it. Its text stays in the log,
+    because nobody knows what it holds.
+    """
+    return ConsoleError(
+        title,
+        detail=f"{type(error).__name__}: this is an error of the console itself.",
+        remedy="Try again. The log has the details.",
+        retryable=True,
+    )

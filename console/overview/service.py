@@ -7,6 +7,7 @@ here, each of which takes a plain value.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from console.broker.session import Session
 from console.core.clock import Clock
-from console.core.errors import ConsoleError
+from console.core.errors import ConsoleError, unexpected
 from console.core.happening import Happening
 from console.core.spawn import Tasks
 from console.history.model import CollectorSummary
@@ -33,6 +34,8 @@ from console.overview.model import (
     WorkersSeen,
     rates_of,
 )
+
+log = logging.getLogger(__name__)
 
 HIDDEN_S = 30.0
 FIRST_HEARTBEAT_S = 10.0
@@ -234,6 +237,13 @@ class OverviewService:
         except ConsoleError as error:
             self._read_change = None
             self._publish(replace(self.snapshot, error=error))
+            return
+        except Exception as error:  # the next reading may do; and what time makes worth saying goes on
+            self._read_change = None
+            broken = unexpected("The figures could not be read", error)
+            if self.snapshot.error is None or self.snapshot.error.title != broken.title:
+                log.exception(broken.title)
+                self._publish(replace(self.snapshot, error=broken))
             return
         if (span, scope) != (self.snapshot.span, self.snapshot.scope):
             return  # chosen otherwise meanwhile; the next round reads it

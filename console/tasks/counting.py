@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from console.core.spawn import Tasks
 from console.history.model import Counts
 from console.history.query import TaskQuery
 from console.history.reader import HistoryReader
+
+log = logging.getLogger(__name__)
 
 SHARE = 20.0
 """Counting gets a twentieth of the time at most."""
@@ -107,6 +110,8 @@ class Counting:
             counts = await lane.run(reader.counts, query)
         except ConsoleError:
             pass  # ended for a newer question, or it took too long, or there is no history yet
+        except Exception:
+            log.exception("Counting the tasks failed")  # the numbers stay; the next count may do
         finally:
             self._busy = False
         now_s = self._clock.monotonic_s()

@@ -23,7 +23,8 @@ from console.widgets.tabs import TabBar
 from console.widgets.text import UNKNOWN, short_task_name
 
 TABS = ("Summary", "Arguments", "Result", "Traceback", "Timeline", "Family")
-LEAST_WIDTH = 320
+LEAST_WIDTH = 350
+"""So wide is the row of tabs."""
 
 
 class DetailPanel(Surface):

@@ -42,6 +42,9 @@ from console.widgets.zone import local_zone
 
 ROOM_FOR_BOTH_PX = 900
 LEAST_LIST_PX = 320
+MARGIN_PX = 12
+CHIP_GAP_PX = 6
+TIGHT_GAP_PX = 4
 NEW_AT_MOST = 1000  # as far as the history counts them
 
 
@@ -75,6 +78,7 @@ class TasksPage(Page):
             )
             for state in TaskState
         }
+        self._states = FlowLayout(gap=CHIP_GAP_PX)
         self._grouping = Chip("By error")
         self._grouping.setToolTip("Show the errors of what matches, each kind once")
         self._live_dot = Dot("st_succeeded")
@@ -99,7 +103,7 @@ class TasksPage(Page):
         self._split = SideSplit(
             self._lists, self._detail, name="Width of the task panel", usual=USUAL_PANEL_PX
         )
-        self._panel = IconButton("panel-right", name="Task panel", size=CHIP_HEIGHT)
+        self._panel = IconButton("panel-right", name="Task panel", bordered=True)
         self._panel.setCheckable(True)
         self._shown: dict[str, tuple[TaskRow, TaskDetail | None, Row]] = {}
         self._wording = Wording(frozenset(), local_workers=True, zone=local_zone(), today=date.min)
@@ -115,15 +119,15 @@ class TasksPage(Page):
     def _lay_out(self) -> None:
         header = PageHeader("Tasks")
         header.add_left(self._search, stretch=1)
-        for button in (self._resend, self._revoke, self._terminate, self._export, self._send):
+        for button in (self._resend, self._revoke, self._terminate, self._export, self._send, self._panel):
             header.add_action(button)
-        states = FlowLayout()
         for chip in self._chips.values():
-            states.addWidget(chip)
+            self._states.addWidget(chip)
+        self._beside = self._beside_chips()
         chips = QHBoxLayout()
-        chips.setSpacing(6)
-        chips.addLayout(states, 1)
-        chips.addWidget(self._beside_chips(), 0, Qt.AlignmentFlag.AlignTop)
+        chips.setSpacing(CHIP_GAP_PX)
+        chips.addLayout(self._states, 1)
+        chips.addWidget(self._beside, 0, Qt.AlignmentFlag.AlignTop)
         tasks = QWidget()
         list_layout = QVBoxLayout(tasks)
         list_layout.setContentsMargins(0, 0, 0, 0)
@@ -133,7 +137,7 @@ class TasksPage(Page):
         self._lists.addWidget(tasks)
         self._lists.addWidget(self._errors)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setContentsMargins(MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX)
         layout.setSpacing(12)
         layout.addWidget(header)
         layout.addLayout(chips)
@@ -151,8 +155,6 @@ class TasksPage(Page):
         line.addSpacing(6)
         line.addWidget(self._live_dot)
         line.addWidget(self._live)
-        line.addSpacing(2)
-        line.addWidget(self._panel)
         return group
 
     def _connect(self) -> None:
@@ -324,6 +326,7 @@ class TasksPage(Page):
         grouped = self._model.grouped
         self._grouping.setChecked(grouped)
         self._lists.setCurrentIndex(int(grouped))
+        self._panel.setEnabled(not grouped)
         self._make_room()
         if grouped:
             self._errors.show_groups(now.groups)
@@ -395,6 +398,16 @@ class TasksPage(Page):
                 at_least=counts is not None and not counts.complete,
             )
             chip.setChecked(state in now.query.states)
+        self._fit_chips()
+
+    def _fit_chips(self) -> None:
+        """Let the chips stand closer where they would take a second line for it."""
+        chips = self._chips.values()
+        room = self.width() - 2 * MARGIN_PX - self._beside.sizeHint().width() - CHIP_GAP_PX
+        wanted = sum(chip.width_for(tight=False) for chip in chips) + CHIP_GAP_PX * (len(chips) - 1)
+        for chip in chips:
+            chip.set_tight(wanted > room)
+        self._states.set_gap(TIGHT_GAP_PX if wanted > room else CHIP_GAP_PX)
 
     def _show_bar(self, now: TasksSnapshot) -> None:
         complete = now.counts is None or now.counts.complete
@@ -428,6 +441,7 @@ class TasksPage(Page):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._make_room()
+        self._fit_chips()
 
     def _make_room(self) -> None:
         """In a narrow window the panel is there only while it has a task to tell of."""

@@ -7,6 +7,7 @@ the list the first page is read again, further down only what changed is, and ne
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from console.broker.results import BackendResult
 from console.broker.session import Session
 from console.core.clock import Clock
 from console.core.connection import Environment, LinkStatus, Right
-from console.core.errors import Cause, ConsoleError
+from console.core.errors import Cause, ConsoleError, unexpected
 from console.core.happening import Happening
 from console.core.operations import Danger, Operation, Subject
 from console.core.spawn import Tasks
@@ -48,6 +49,8 @@ from console.tasks.search_reading import (
     read,
     read_top,
 )
+
+log = logging.getLogger(__name__)
 
 READ_EVERY_S = 0.2
 READ_SHARE = 4.0
@@ -475,6 +478,12 @@ class TasksService:
                 self._publish(self._with_line(replace(now, rows=(), counts=empty, error=None)))
             else:
                 self._publish(replace(self.snapshot, error=error))
+            return
+        except Exception as error:  # whatever stands in a row: the next read may do, and Retry must
+            broken = unexpected("The tasks could not be read", error)
+            if self.snapshot.error is None or self.snapshot.error.title != broken.title:
+                log.exception(broken.title)
+                self._publish(replace(self.snapshot, error=broken))
             return
         if self.snapshot.query != now.query:
             return  # the person has asked for something else meanwhile; that is read next

@@ -141,6 +141,7 @@ class _Link(QWidget):
         layout.addStretch(1)
         self._button.clicked.connect(self.pressed)
         self._copy.clicked.connect(lambda: QApplication.clipboard().setText(self.target or ""))
+        self.setFixedHeight(20)
 
     def show_target(self, target: str | None, *, shown: str | None = None, is_link: bool = True) -> None:
         """Lead to `target`, in the words of `shown`; None is unknown."""

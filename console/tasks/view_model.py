@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from PySide6.QtCore import Signal
 
 from console.broker.results import BackendResult
-from console.core.errors import ConsoleError
+from console.core.errors import ConsoleError, unexpected
 from console.core.operations import Operation, OperationRunner, Subject
 from console.history.model import Names, TaskRow, TaskState
 from console.history.query import quoted, text_with_states
@@ -33,6 +34,8 @@ from console.tasks.selection_acts import PacedAct
 from console.tasks.service import TasksService
 from console.tasks.views_model import TableViews
 from console.tasks.views_store import ViewsStore
+
+log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 50_000
 """So many revoked ids a worker remembers (celery/worker/state.py, REVOKES_MAX)."""
@@ -66,6 +69,7 @@ class TasksViewModel(TableViews):
         self.exporter = exporter if exporter is not None else TaskExporter(clock=service.clock)
         self.selection = Selection()
         self.act: PacedAct | None = None
+        self._acting = False
         self._reading_story = False
         self._story_change = -1
         self.selected_id: str | None = None
@@ -273,9 +277,26 @@ class TasksViewModel(TableViews):
             found = await self._service.stored_result(task_id)
         except ConsoleError as error:
             found = error
+        except Exception as error:
+            log.exception("Reading a result failed")
+            found = unexpected("The result could not be read", error)
         self.result_read.emit(task_id, found)
 
     async def _act(
+        self,
+        verb: str,
+        states: frozenset[TaskState],
+        build: Callable[[Sequence[TaskRow], WorkersAndHistory], Operation],
+    ) -> None:
+        if self._acting:
+            return  # pressed again before the sheet was there
+        self._acting = True
+        try:
+            await self._act_on_chosen(verb, states, build)
+        finally:
+            self._acting = False
+
+    async def _act_on_chosen(
         self,
         verb: str,
         states: frozenset[TaskState],
@@ -347,6 +368,10 @@ class TasksViewModel(TableViews):
             story = await self._service.story(task_id)
         except ConsoleError as raised:
             error = raised
+        except Exception as raised:
+            error = unexpected("The task could not be read", raised)
+            if self.story_error is None:  # else it is asked again with every change, and is known
+                log.exception(error.title)
         finally:
             self._reading_story = False
         if task_id != self.selected_id:
@@ -354,6 +379,9 @@ class TasksViewModel(TableViews):
             return
         if story is not None:
             self._story_change = story.detail.row.change
+        known = self.story_error
+        if error is not None and known is not None and str(error) == str(known):
+            return
         if (story, error) != (self.story, self.story_error):
             self.story, self.story_error = story, error
             self.story_changed.emit()

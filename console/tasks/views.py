@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from PySide6.QtCore import QLockFile
+
 from console.core.errors import Cause, ConsoleError
 from console.core.home import write_atomically
 from console.history.query import Sort
@@ -22,6 +24,7 @@ from console.tasks.columns import USUAL_PANEL_PX, TableLayout, known_columns
 
 VERSION = 1
 LONGEST_NAME = 60
+LOCK_MS = 3_000
 MOST_VIEWS = 200
 _SORTS = frozenset(sort.value for sort in Sort)
 _WIDEST_PX = 2000
@@ -124,7 +127,22 @@ class ViewsFile:
             return Kept(), self._set_aside(now, str(error)[:200])
 
     def update(self, change: Callable[[Kept], Kept], now: datetime) -> tuple[Kept, ConsoleError | None]:
-        """Have `change` make the new content out of what stands there now."""
+        """Have `change` make the new content out of what stands there now, while no other window does."""
+        lock = QLockFile(str(self.file.with_suffix(".lock")))
+        if not lock.tryLock(LOCK_MS) and lock.error() is QLockFile.LockError.LockFailedError:
+            raise ConsoleError(
+                "The views were not saved",
+                detail="Another window has been changing them for some seconds.",
+                remedy="Save again.",
+                cause=Cause.LOCKED,
+                retryable=True,
+            )
+        try:  # a folder in which no lock can be made cannot be written either, which is said below
+            return self._update(change, now)
+        finally:
+            lock.unlock()
+
+    def _update(self, change: Callable[[Kept], Kept], now: datetime) -> tuple[Kept, ConsoleError | None]:
         before, trouble = self.read(now)
         if trouble is not None and self.file.exists():
             raise trouble  # it can be neither read nor moved: to write over it would lose it
@@ -166,6 +184,8 @@ def kept_from(value: object) -> Kept:
     views = value.get("views", [])
     if not isinstance(views, list):
         raise _UnreadableError("views is not a list")
+    if len(views) > MOST_VIEWS:
+        raise _UnreadableError(f"It has {len(views):,} views; {MOST_VIEWS} is the most")
     kept = Kept()
     for one in views:
         kept = with_view(kept, _view(one))

@@ -406,6 +406,10 @@ class SegmentedControl(QWidget):
         self._buttons[key].setChecked(True)
 
 
+_GAPS, _TIGHT_GAPS = (9, 5, 5), (6, 4, 4)
+"""Of a chip: at both ends, behind the icon, before the count (pixels)."""
+
+
 class Chip(PlainButton):
     """A filter that is on or off: icon, word and bold count. Without a count it is a plain choice.
 
@@ -428,6 +432,7 @@ class Chip(PlainButton):
         self._count = count
         self._has_count = count is not None
         self._at_least = False
+        self._tight = False
         self._height = height
         self.setText(text)
         self.setAccessibleName(text)
@@ -450,6 +455,23 @@ class Chip(PlainButton):
             self.updateGeometry()
             self.update()
 
+    def set_tight(self, tight: bool) -> None:
+        """Stand closer, where a row of chips would not fit into one line."""
+        if tight != self._tight:
+            self._tight = tight
+            self.updateGeometry()
+            self.update()
+
+    def width_for(self, *, tight: bool) -> int:
+        """How much room it takes (pixels)."""
+        padding, after_icon, before_count = _TIGHT_GAPS if tight else _GAPS
+        width = text_width("label-name", self.text())
+        if self._icon_name is not None:
+            width += 12 + after_icon
+        if self._has_count:
+            width += before_count + text_width("header", self._number())
+        return round(width) + 2 * padding
+
     def _describe(self) -> None:
         self.setAccessibleDescription(self._exact() if self._has_count else "")
 
@@ -463,12 +485,7 @@ class Chip(PlainButton):
         return "+" if self._at_least and self._count else ""
 
     def sizeHint(self) -> QSize:
-        width = text_width("label-name", self.text())
-        if self._icon_name is not None:
-            width += 17
-        if self._has_count:
-            width += 5 + text_width("header", self._number())
-        return QSize(round(width) + 18, self._height)
+        return QSize(self.width_for(tight=self._tight), self._height)
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
@@ -489,11 +506,12 @@ class Chip(PlainButton):
         fill = "selection" if on else "hover" if self.underMouse() else "surface"
         draw_box(painter, QRectF(self.rect()), fill=look.color(fill), border=look.color(border))
         empty = self._has_count and not self._count and not on
-        x = 9.0
+        padding, after_icon, before_count = _TIGHT_GAPS if self._tight else _GAPS
+        x = float(padding)
         if self._icon_name is not None:
             ink = look.color("muted" if empty else self._tone)
             draw_icon(painter, self._icon_name, ink, x=x, y=(self.height() - 12) // 2, size=12)
-            x += 17
+            x += 12 + after_icon
         word = "text" if on else "muted" if empty else "text2"
         x += draw_text(
             painter, self.text(), role="label-name", color=look.color(word), x=x, top=0, height=self.height()
@@ -506,7 +524,7 @@ class Chip(PlainButton):
                 self._number(),
                 role=role,
                 color=number,
-                x=x + 5,
+                x=x + before_count,
                 top=0,
                 height=self.height(),
             )

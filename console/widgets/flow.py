@@ -13,6 +13,12 @@ class FlowLayout(QLayout):
         self._entries: list[QLayoutItem] = []
         self.setContentsMargins(QMargins(0, 0, 0, 0))
 
+    def set_gap(self, gap: int) -> None:
+        """Replace the pixels between them."""
+        if gap != self._gap:
+            self._gap = gap
+            self.invalidate()
+
     def addItem(self, item: QLayoutItem) -> None:
         self._entries.append(item)
 

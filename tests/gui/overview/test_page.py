@@ -290,3 +290,18 @@ async def test_a_worker_that_was_offline_before_this_run_needs_nobody(qtbot: QtB
         )
         await world.until(lambda: len(table(world, "Attention").rows()) == 1)
         assert [row.key for row in table(world, "Attention").rows()] == ["WORKER_LOST celery@new"]
+
+
+async def test_a_bug_in_one_reading_does_not_end_the_page(qtbot: QtBot) -> None:
+    async with World() as world:
+        world.history.failing = ZeroDivisionError("nobody thought of that")
+        world.service.attach(world.session)
+        await world.until(lambda: world.service.snapshot.error is not None)
+        error = world.service.snapshot.error
+        assert error is not None
+        assert error.title == "The figures could not be read"
+        assert "nobody thought" not in str(error)
+        world.history.failing = None
+        world.service.refresh()
+        await world.until(lambda: world.service.snapshot.read)
+        assert world.service.snapshot.error is None

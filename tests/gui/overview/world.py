@@ -38,7 +38,7 @@ class StillClock:
 class MemoryHistory:
     def __init__(self) -> None:
         self.answer: HistoryRead | None = HistoryRead()
-        self.failing: ConsoleError | None = None
+        self.failing: Exception | None = None
         self.asked: list[tuple[Span, Scope]] = []
         self.closed = False
 

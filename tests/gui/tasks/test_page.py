@@ -6,22 +6,26 @@ import time
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from PySide6.QtWidgets import QAbstractButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from console.core.connection import LinkState, Mode
 from console.core.notices import Level
 from console.core.operations import Danger
-from console.history.model import CollectorState, TaskState
+from console.history.model import CollectorState, Counts, TaskState
+from console.history.reader import HistoryReader
 from console.tasks.gateway import Answer
 from console.tasks.operations import KillSignal
 from console.tasks.send_dialog import SendDialog
+from console.tasks.views import Kept, kept_as_json, kept_from
 from console.widgets.banner import Banner
 from console.widgets.branch_tree import BranchTree
-from console.widgets.button import Chip
+from console.widgets.button import Chip, IconButton
 from console.widgets.data_table import DataTable
 from console.widgets.fields import SearchField
 from console.widgets.label import Text
+from console.widgets.side_split import SideSplit
 from console.widgets.tabs import TabBar
 from tests.gui.tasks.world import World, life, retried_life
 
@@ -329,3 +333,98 @@ async def test_nothing_is_read_while_nobody_looks(qtbot: QtBot, tmp_path: Path) 
         assert world.service.snapshot.rows == before.rows
         world.page.activate()
         await world.until(lambda: keys(world) == ["b", "a"])
+
+
+async def test_the_panel_is_resized_hidden_and_remembered(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store(life("a", at=NOW))
+        await world.until(lambda: keys(world) == ["a"])
+        split = world.page.findChildren(SideSplit)[0]
+        assert split.sizes()[1] == 350
+        split.give_side(420)
+        toggle = find(world, IconButton, "Task panel")
+        assert (toggle.isChecked(), toggle.toolTip()) == (True, "Hide the task panel")
+        toggle.click()
+        assert not world.page.detail().isVisible()
+        assert toggle.toolTip() == "Show the task panel"
+        layout = world.view_model.layout
+        assert (layout.panel_px, layout.panel_shown) == (420, False)
+        assert kept_from(kept_as_json(Kept(layout=layout))).layout == layout
+        toggle.click()
+        assert world.page.detail().isVisible()
+        assert split.sizes()[1] == 420
+
+
+async def test_chips_with_large_counts_stand_in_one_line(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = (0, 31_249, 4, 1_234_567, 31_421, 12_345, 187, 23, 999_999)
+    many = Counts(dict(zip(TaskState, counts, strict=True)))
+    monkeypatch.setattr(HistoryReader, "counts", lambda _reader, _query: many)
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store(life("a", at=NOW))
+        await world.until(lambda: keys(world) == ["a"])
+        chips = [find(world, Chip, state.value) for state in TaskState]
+        await world.until(lambda: chips[3].accessibleDescription() == "1,234,567")
+        await world.until(lambda: all(chip.width() >= chip.sizeHint().width() for chip in chips))
+        assert chips[3].accessibleDescription() == chips[3].toolTip() == "1,234,567"
+        assert chips[-1].y() == chips[0].y()
+
+
+async def test_a_silent_task_says_why_it_cannot_be_judged(qtbot: QtBot, tmp_path: Path) -> None:
+    why = "The result backend cannot be read"
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store([*life("silent", at=NOW - 600, end="started"), *life("done", at=NOW - 700)])
+        await world.until(lambda: len(keys(world)) == 2)
+        table(world).select_keys(["silent"])
+        await world.until(lambda: world.view_model.story is not None)
+        words = f"No event of it for over a minute. Silent tasks cannot be judged now: {why}"
+        assert not says(world, words)
+        world.tell(unjudged=why)
+        await world.until(lambda: says(world, words))
+        table(world).select_keys(["done"])
+        await world.until(lambda: not says(world, words))
+
+
+async def test_a_bug_in_one_read_does_not_end_the_list(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store(life("a", at=NOW))
+        await world.until(lambda: keys(world) == ["a"])
+
+        def tells(title: str) -> bool:
+            banners = (one for one in world.page.findChildren(Banner) if one.isVisible())
+            return any(title in banner.accessibleName() for banner in banners)
+
+        def broken(*_arguments: object) -> None:
+            raise ZeroDivisionError("nobody thought of that")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(HistoryReader, "page", broken)
+            world.store(life("b", at=NOW + 1))
+            await world.until(lambda: tells("The tasks could not be read"))
+            assert keys(world) == ["a"], "what is known stays"
+        button(world, "Retry").click()
+        await world.until(lambda: keys(world) == ["b", "a"])
+        assert not tells("The tasks could not be read")
+        with monkeypatch.context() as patch:
+            patch.setattr(HistoryReader, "detail", broken)
+            table(world).select_keys(["b"])
+            await world.until(lambda: says(world, "The task could not be read"))
+
+
+async def test_revoke_pressed_twice_asks_once(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store(life("waits", at=NOW, end="received"))
+        await world.until(lambda: keys(world) == ["waits"])
+        table(world).select_keys(["waits"])
+        world.view_model.revoke()
+        world.view_model.revoke()
+        await world.until(lambda: bool(world.activity.outcomes) and world.view_model.act is None)
+        assert len(world.asked) == 1

@@ -136,12 +136,14 @@ class World:
         self.session.set_status(LinkState.CONNECTED)
         self.tell(state)
 
-    def tell(self, state: CollectorState = CollectorState.READING, error: str = "") -> None:
+    def tell(
+        self, state: CollectorState = CollectorState.READING, error: str = "", unjudged: str = ""
+    ) -> None:
         """The collector speaks."""
         self.service.on_summary(
             CollectorSummary(
                 state=state, change=self.change, events=0, events_per_s=0.0, lag_s=None, malformed=0,
-                counts={}, workers=(), error=error,
+                counts={}, workers=(), error=error, unjudged=unjudged,
             )
         )  # fmt: skip
 

@@ -22,7 +22,7 @@ from console.widgets.spinner import Spinner
 from console.widgets.table_model import Column
 from console.widgets.table_page import TableStack
 from console.widgets.tabs import TabBar
-from console.widgets.text import duration_text
+from console.widgets.text import duration_text, short_number
 from console.widgets.traceback_view import TracebackView
 
 
@@ -275,3 +275,17 @@ def test_the_component_sheet(qtbot: QtBot) -> None:
     dialog = sheet.open_dialog()
     assert sheet.grab().toImage().width() == 1280
     dialog.reject()
+
+
+def test_a_large_count_is_short_on_a_chip_and_exact_beside_it(qtbot: QtBot) -> None:
+    chip = Chip("Failed", icon="circle-x", count=9_999)
+    qtbot.addWidget(chip)
+    assert [short_number(n) for n in (None, 9_999, 31_249, 20_000, 312_999, 1_299_999, 5 * 10**9)] == [
+        "–", "9,999", "31.2k", "20k", "312k", "1.2M", "5G",
+    ]  # fmt: skip
+    narrow = chip.sizeHint().width()
+    chip.set_count(1_299_999, at_least=True)
+    assert (chip.accessibleDescription(), chip.toolTip()) == ("1,299,999+", "1,299,999+")
+    assert chip.sizeHint().width() < narrow + 12
+    chip.set_tight(True)
+    assert chip.sizeHint().width() == chip.width_for(tight=True) < chip.width_for(tight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PySide6.QtCore import QLockFile
 
-from console.core.errors import ConsoleError
+from console.core.errors import Cause, ConsoleError
 from console.core.notices import NoticeBoard
 from console.history.model import TaskRow, TaskState
 from console.history.query import parse_query
+from console.tasks import views
 from console.tasks.columns import AT_FIRST, COLUMN, TableLayout, known_columns, moved, toggled
 from console.tasks.selection import Selection, breakdown, text_with_fingerprint
 from console.tasks.views import (
@@ -198,3 +201,38 @@ def test_a_selection_in_words_and_as_a_query() -> None:
 def test_a_query_narrowed_down_to_one_error(text: str, narrowed: str) -> None:
     assert text_with_fingerprint(parse_query(text), 7) == narrowed
     parse_query(narrowed)
+
+
+def test_a_file_of_far_too_many_views_is_set_aside(tmp_path: Path) -> None:
+    file = tmp_path / "v.json"
+    many = [{"name": f"view {number}", "query": ""} for number in range(10_000)]
+    file.write_text(json.dumps({"version": 1, "views": many}))
+    kept, trouble = ViewsFile(file).read(NOW)
+    assert kept == Kept()
+    assert trouble is not None
+    assert "10,000 views" in trouble.detail
+    assert not file.exists()
+    ViewsFile(file).update(lambda kept: with_view(kept, SLOW), NOW)
+    assert ViewsFile(file).read(NOW)[0].views == (SLOW,)
+
+
+def test_two_windows_that_save_at_once_lose_nothing(tmp_path: Path) -> None:
+    def save(window: int) -> None:
+        file = ViewsFile(tmp_path / "v.json")
+        for number in range(15):
+            view = SavedView(f"{window} {number}", "")
+            file.update(lambda kept, view=view: with_view(kept, view), NOW)  # type: ignore[misc]
+
+    with ThreadPoolExecutor(3) as windows:
+        list(windows.map(save, range(3)))
+    assert len(ViewsFile(tmp_path / "v.json").read(NOW)[0].views) == 45
+
+
+def test_a_window_that_holds_the_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "LOCK_MS", 20)
+    held = QLockFile(str(tmp_path / "v.lock"))
+    assert held.tryLock(0)
+    with pytest.raises(ConsoleError, match="The views were not saved") as raised:
+        ViewsFile(tmp_path / "v.json").update(lambda kept: with_view(kept, SLOW), NOW)
+    assert raised.value.cause is Cause.LOCKED
+    held.unlock()
