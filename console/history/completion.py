@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from console.history.model import Names, TaskState
 from console.history.query_parser import ALIASES
@@ -158,13 +159,28 @@ def _words(low: str, words: tuple[str, ...]) -> list[Completion]:
 
 def _fitting(low: str, words: tuple[str, ...]) -> list[str]:
     """Those that have `low` in them: at the beginning of the whole, of a part, and then anywhere."""
-    ranked: list[tuple[int, str]] = []
-    for word in words:
-        place = word.lower().find(low)
-        if place >= 0:
-            part = place > 0 and not (word[place - 1].isalnum() and word[place].isalnum())
-            ranked.append((0 if place == 0 else 1 if part else 2, word))
-    return [word for _, word in sorted(ranked)[:AT_MOST]]
+    starts: list[str] = []
+    parts: list[str] = []
+    inside: list[str] = []
+    for word, lowered in _in_order(words):
+        place = lowered.find(low)
+        if place < 0:
+            continue
+        if place == 0:
+            starts.append(word)
+            if len(starts) == AT_MOST:
+                break
+        elif len(parts) < AT_MOST and not (lowered[place - 1].isalnum() and lowered[place].isalnum()):
+            parts.append(word)
+        elif len(inside) < AT_MOST:
+            inside.append(word)
+    return [*starts, *parts, *inside][:AT_MOST]
+
+
+@lru_cache(maxsize=8)
+def _in_order(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Sorted, each with itself in small letters: there may be a hundred thousand, looked through per key."""
+    return tuple((word, word.lower()) for word in sorted(words))
 
 
 def _pairs(low: str, pairs: tuple[tuple[str, str], ...]) -> list[Completion]:

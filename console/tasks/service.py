@@ -277,7 +277,10 @@ class TasksService:
             if error.cause not in NOT_YET:
                 raise
             known = Names((), (), ())
-        return replace(known, tasks=tuple(sorted({*known.tasks, *self._registered()})))
+        registered = tuple(self._registered())
+        # There may be a hundred thousand: sorted where nobody waits.
+        tasks = await session.history.run(lambda: tuple(sorted({*known.tasks, *registered})))
+        return replace(known, tasks=tasks)
 
     def why_no_results(self) -> str | None:
         """Why the result backend cannot be asked; None when it can."""

@@ -90,3 +90,17 @@ def test_thousands_of_names_take_no_time_to_speak_of() -> None:
     began_s = time.perf_counter()
     complete("name:task_1", 11, many)
     assert time.perf_counter() - began_s < 0.05
+
+
+def test_a_hundred_thousand_names_do_not_hold_a_key() -> None:
+    names = Names(tuple(f"App.task_{number:06}" for number in reversed(range(100_000))), (), ())
+    complete("name:", 5, names)  # put in order once
+    for text, first in (
+        ("name:task_0999", "App.task_099900"),
+        ("name:app", "App.task_000000"),
+        ("name:zz", ""),
+    ):
+        began_s = time.perf_counter()
+        found = complete(text, len(text), names).items
+        assert time.perf_counter() - began_s < 0.5
+        assert (found[0].label if found else "") == first
