@@ -426,8 +426,11 @@ class TaskSearch(HistoryFile):
         match tree:
             case Column():
                 return self._led(tree, at_most, among)
-            case InText(table, match, _):
-                return None if match is None else self._matching(table, match, at_most, among)
+            case InText(table, match, _, wider=wider):
+                some = None if wider is None else self._matching(table, wider, at_most // 2, among)
+                if some is not None or match is None:
+                    return some
+                return self._matching(table, match, at_most, among)
             case Either(parts):
                 union: set[int] = set()
                 for part in parts:
