@@ -414,6 +414,8 @@ class TasksPage(Page):
         self._bar.show_selection(self._model.selection, found=now.found, complete=complete)
 
     def _show_selection(self) -> None:
+        if not self._model.selection.size and self._table.selected_keys():
+            self._table.clearSelection()  # or a row would look selected of which no story is told
         self._show_bar(self._model.snapshot)
         self._show_actions()
         self._show_story()

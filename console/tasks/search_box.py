@@ -45,6 +45,8 @@ class TaskSearch(QueryField):
         """Show and search a text that was not typed."""
         if self.text() != text:
             self.setText(text)
+        if not self.hasFocus():
+            self.setCursorPosition(0)  # what does not fit is cut at its end
         self.insists = True
         self._model.show(text)
 

@@ -96,9 +96,11 @@ class TasksViewModel(TableViews):
         self._read_story()
 
     def show(self, text: str) -> None:
-        if text != self.snapshot.text:
-            self.select_rows(())
+        """Show what a query finds; while it cannot be read, rows and selection stay."""
+        before = self.snapshot.query
         self._service.show(text)
+        if self.snapshot.query != before:
+            self.select_rows(())
 
     def toggle_state(self, state: TaskState, wanted: bool) -> None:
         """A chip was pressed."""

@@ -428,3 +428,27 @@ async def test_revoke_pressed_twice_asks_once(qtbot: QtBot, tmp_path: Path) -> N
         world.view_model.revoke()
         await world.until(lambda: bool(world.activity.outcomes) and world.view_model.act is None)
         assert len(world.asked) == 1
+
+
+async def test_the_table_and_the_story_agree_on_what_is_selected(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store([one for n in range(5) for one in life(f"t{n}", at=NOW + n)])
+        await world.until(lambda: len(keys(world)) == 5)
+
+        def chosen() -> str | None:
+            return world.view_model.selected_id
+
+        table(world).select_keys(["t3"])
+        await world.until(lambda: world.view_model.story is not None)
+        world.view_model.show("state:faild")
+        assert table(world).selected_keys() == ["t3"], "the rows stay, and so does what is selected"
+        assert chosen() == "t3"
+        world.view_model.show("id:t")
+        assert table(world).selected_keys() == []
+        assert chosen() is None
+        await world.until(lambda: says(world, "No task selected"))
+        table(world).select_keys(["t1"])
+        await world.until(lambda: world.view_model.story is not None)
+        world.page.open_query("")
+        assert table(world).selected_keys() == []
