@@ -194,8 +194,11 @@ def _lost(suspect: Suspect, evidence: Evidence) -> Mark:
         reason = f"It expired at {at} before a worker took it, and its message is gone."
         return _mark(suspect, evidence, TaskState.REVOKED, reason)
     nobody = "No worker holds it" if evidence.workers.answered else "No worker is running"
+    stored = (evidence.results or {}).get(suspect.id)
     if evidence.results is None:
         words = [f"{nobody}, and it is in no queue. No result backend is known that could tell more."]
+    elif stored is not None and stored.state:
+        words = [f"{nobody}, it is in no queue, and the result backend still says {stored.state}."]
     else:
         words = [f"{nobody}, it is in no queue, and the result backend does not know it."]
     if fate := _fate(suspect, evidence):

@@ -21,6 +21,9 @@ LOOKED_AT = 200
 NAMES_AT_MOST = 5
 _CLASSED = re.compile(r"([A-Za-z_]\w*)(?:: |$)(.*)", re.DOTALL)
 
+# When it failed; a task that goes on to retry has not ended yet.
+_SEEN = "CASE WHEN ended > 0 THEN ended ELSE at END"
+
 
 class ErrorGroups(TaskCounts):
     """The failures of the history by what they have in common."""
@@ -55,8 +58,8 @@ class ErrorGroups(TaskCounts):
 
     def _groups(self, source: str, values: Sequence[Any], limit: int) -> list[ErrorGroup]:
         rows = self._all(
-            f"SELECT error, count(*), min(at), max(at) FROM {source} "  # noqa: S608
-            f"GROUP BY error ORDER BY count(*) DESC, max(at) DESC LIMIT {int(limit)}",
+            f"SELECT error, count(*), min({_SEEN}), max({_SEEN}) FROM {source} "  # noqa: S608
+            f"GROUP BY error ORDER BY count(*) DESC, max({_SEEN}) DESC LIMIT {int(limit)}",
             values,
         )
         return [self._group(row, source, values) for row in rows]

@@ -78,8 +78,9 @@ class FigureStat:
 
     @property
     def failure_rate(self) -> float | None:
-        """The share of runs that failed, 0.0 to 1.0; None when nothing ran."""
-        return self.failed / self.runs if self.runs else None
+        """The share of failures among what ended for good, 0.0 to 1.0; an attempt that is retried has not."""
+        ended = self.succeeded + self.failed
+        return self.failed / ended if ended else None
 
 
 class FigureReading(HistoryFile):

@@ -181,6 +181,10 @@ class HistoryReader(ErrorGroups, FigureReading):
         kinds = (WordKind.NAME, WordKind.WORKER, WordKind.QUEUE)
         return Names(*(tuple(word for _, word in self._words(kind)) for kind in kinds))
 
+    def queues(self) -> tuple[str, ...]:
+        """All queues that a task was sent to."""
+        return tuple(word for _, word in self._words(WordKind.QUEUE))
+
     def failed_by_worker(self) -> dict[str, int]:
         """All failed tasks that the history holds, by worker."""
         rows = self._all(

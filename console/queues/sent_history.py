@@ -83,7 +83,7 @@ class SqliteSentHistory:
 
     def queue_names(self) -> frozenset[str]:
         with HistoryReader(self._path) as history:
-            return frozenset(history.names().queues[:MOST_NAMES])
+            return frozenset(history.queues()[:MOST_NAMES])
 
     def oldest_waiting(self, ready: Mapping[str, int]) -> Mapping[str, datetime]:
         found: dict[str, datetime] = {}

@@ -47,6 +47,7 @@ QUIET_S = 8.0
 QUIET_AFTER_S = 30.0
 TRAFFIC_LASTS_S = 3.0
 DISCOVER_S = 120.0
+NEW_QUEUES_S = 5.0
 SERIES_STEP_S = 4.0
 PEEK_COUNT = 100
 
@@ -70,6 +71,8 @@ class _Memory:
     depths: Depths | None = None
     sent: Mapping[str, datetime] = field(default_factory=dict)
     seen: frozenset[str] = frozenset()
+    told: frozenset[str] | None = None
+    told_at_s: float = 0.0
     waiting: Mapping[str, datetime] = field(default_factory=dict)
     flow: Flow = field(default_factory=Flow)
     with_events: frozenset[str] = frozenset()
@@ -234,6 +237,8 @@ class QueuesService:
 
     async def _read(self, session: Session, queues: Queues) -> None:
         memory = self._memory
+        if await self._a_queue_is_new(session):
+            memory.discover_at_s = 0.0
         if self._clock.monotonic_s() >= memory.discover_at_s or self._refresh_wanted:
             self._refresh_wanted = False
             await self._discover(session, queues)
@@ -322,6 +327,15 @@ class QueuesService:
             memory.discover_at_s = self._clock.monotonic_s() + DISCOVER_S
         else:
             memory.discover_at_s = self._clock.monotonic_s() + IDLE_S
+
+    async def _a_queue_is_new(self, session: Session) -> bool:
+        """Whether a task was sent to a queue that none was sent to before: looking for it cannot wait."""
+        memory, now_s = self._memory, self._clock.monotonic_s()
+        if now_s < memory.told_at_s:
+            return False
+        memory.told_at_s = now_s + NEW_QUEUES_S
+        before, memory.told = memory.told, await self._seen(session)
+        return before is not None and not memory.told <= before
 
     async def _seen(self, session: Session) -> frozenset[str]:
         """Every queue that a task was ever sent to, for a broker that cannot be searched by itself."""
