@@ -37,6 +37,7 @@ class RealHistory:
         values["state"] = CODE_OF[TaskState.FAILED if failed else TaskState.SENT]
         values["sent"] = sent.timestamp() if sent is not None else 0.0
         values["at"] = (sent or NOON).timestamp()
+        values["received"] = values["at"] if worker else 0.0
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         self.connection.execute(f"INSERT INTO tasks ({names}) VALUES ({marks})", tuple(values.values()))
 
