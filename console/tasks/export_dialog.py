@@ -26,8 +26,12 @@ class ExportDialog(ConsoleDialog):
         now, chosen = model.snapshot, model.selection
         complete = now.counts is None or now.counts.complete
         found = f"{number_text(now.found)}{'' if complete else '+'}"
-        self._matching = RadioButton(f"All {found} that match" if now.narrowed else f"All {found} tasks")
-        self._selected = RadioButton(f"The {number_text(chosen.size)} selected")
+        one = "The task that matches" if now.narrowed else "The only task"
+        all_words = f"All {found} that match" if now.narrowed else f"All {found} tasks"
+        self._matching = RadioButton(one if found == "1" else all_words)
+        self._selected = RadioButton(
+            "The selected task" if chosen.size == 1 else f"The {number_text(chosen.size)} selected"
+        )
         self._csv = RadioButton("CSV, for spreadsheets")
         self._json = RadioButton("JSON, for programs")
         self._shown = RadioButton("The columns that are shown")

@@ -36,7 +36,7 @@ from console.widgets.tokens import RADIUS
 
 _HOST_PROPERTY = "dialogHost"
 _MARGIN = 12
-_CHOICE_INDENT = 26
+_CHOICE_INDENT = 24
 
 ButtonRole = Literal["accept", "reject", "none"]
 
@@ -385,8 +385,9 @@ class ConfirmDialog(ConsoleDialog):
         text = Text(f'<p style="line-height:18px">{text_html}</p>', wrap=True, rich=True)
         self.setAccessibleDescription(_plain(text_html))
         self.body.addWidget(text)
-        self._choices = [self._add_choice(name, words) for name, words in choices]
-        if self._choices:
+        self._choices: list[RadioButton] = []
+        if choices:
+            self.body.addLayout(self._make_choices(choices))
             self._choices[0].setChecked(True)
         row = QHBoxLayout()
         row.setSpacing(12)
@@ -409,17 +410,18 @@ class ConfirmDialog(ConsoleDialog):
             self.set_first_focus(self.verb_button)
         self._check()
 
-    def _add_choice(self, name: str, words: str) -> RadioButton:
-        button = RadioButton(name)
-        button.setAccessibleDescription(words)
-        told = Text(words, role="label", tone="muted", wrap=True)
-        told.setContentsMargins(_CHOICE_INDENT, 0, 0, 0)
+    def _make_choices(self, choices: Sequence[tuple[str, str]]) -> QVBoxLayout:
         column = QVBoxLayout()
         column.setSpacing(0)
-        column.addWidget(button)
-        column.addWidget(told)
-        self.body.addLayout(column)
-        return button
+        for name, words in choices:
+            button = RadioButton(name)
+            button.setAccessibleDescription(words)
+            told = Text(words, role="label", tone="muted", wrap=True)
+            told.setContentsMargins(_CHOICE_INDENT, 0, 0, 4)
+            column.addWidget(button)
+            column.addWidget(told)
+            self._choices.append(button)
+        return column
 
     @property
     def choice(self) -> int:
