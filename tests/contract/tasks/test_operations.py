@@ -14,6 +14,7 @@ import pytest
 from console.broker.kombu_lines import close_celery_app, make_celery_app
 from console.broker.results import open_results
 from console.core.errors import Cause, ConsoleError
+from console.core.operations import Operation
 from console.history.model import TaskRow, TaskState
 from console.tasks.gateway import Answer, CeleryTaskControl
 from console.tasks.operations import KillSignal, revoke_operation, terminate_operation
@@ -63,13 +64,19 @@ def running(task_id: str) -> TaskRow:
     )  # fmt: skip
 
 
+def terminating(task_id: str, outside: Real, signal: KillSignal) -> Operation:
+    """What is run once this signal is chosen."""
+    ways = terminate_operation([running(task_id)], outside).choices
+    return next(way.operation for way in ways if way.name == signal.value)
+
+
 async def test_terminate(shop: Shop, real: tuple[Real, str], tmp_path: Path) -> None:
     outside, queue = real
     task_id = str(uuid.uuid4())
     shop.send(task_id, "shop.wait_for", str(tmp_path / "end"), queue=queue)
     await outside.until_started(task_id)
     try:
-        operation = terminate_operation([running(task_id)], outside, KillSignal.KILL)
+        operation = terminating(task_id, outside, KillSignal.KILL)
         if queue == "redis":
             assert await operation.run() == "Terminated on prefork@test; it is Revoked"
         else:
@@ -106,7 +113,7 @@ async def test_each_signal_does_what_the_dialog_says(
         await until(lambda: Path(f"{file}.pid").exists() and Path(f"{file}.pid").read_text() != "")
         process = psutil.Process(int(Path(f"{file}.pid").read_text()))
 
-        said = await terminate_operation([running(task_id)], outside, signal).run()
+        said = await terminating(task_id, outside, signal).run()
 
         assert said.startswith(words)
         if survives:
