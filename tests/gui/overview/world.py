@@ -13,7 +13,6 @@ from PySide6.QtCore import QCoreApplication
 from console.broker.address import BrokerAddress
 from console.broker.session import Session
 from console.core.connection import ConnectionInfo, Environment
-from console.core.errors import ConsoleError
 from console.overview.model import HistoryRead, Scope, Span
 from console.overview.page import OverviewPage
 from console.overview.service import OverviewService
