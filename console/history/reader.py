@@ -135,6 +135,7 @@ class HistoryReader(ErrorGroups, FigureReading):
     def _detail(self, row: tuple[Any, ...]) -> TaskDetail:
         values = dict(zip((*ROW_COLUMNS, *TEXT_COLUMNS[1:]), row, strict=True))
         marks = decode_marks(values["marks"])
+        parent = unpack_optional(values["parent_id"])
         return TaskDetail(
             row=self._row(row[: len(ROW_COLUMNS)]),
             args=values["args"],
@@ -143,7 +144,8 @@ class HistoryReader(ErrorGroups, FigureReading):
             exception=values["exception"],
             traceback=last_traceback(marks) if values["exception"] is not None else None,
             root_id=unpack_optional(values["root_id"]) or unpack_id(values["id"]),
-            parent_id=unpack_optional(values["parent_id"]),
+            # What a worker sends again to retry it names the task itself.
+            parent_id=None if parent == unpack_id(values["id"]) else parent,
             eta=values["eta"],
             expires=values["expires"],
             routing_key=values["routing_key"],

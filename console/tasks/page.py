@@ -20,6 +20,7 @@ from console.tasks.export_dialog import ExportDialog
 from console.tasks.groups_table import ErrorsTable
 from console.tasks.model import SendRequest, TasksSnapshot
 from console.tasks.page_notes import PageNotes
+from console.tasks.row_menu import open_row_menu
 from console.tasks.search_box import TaskSearch
 from console.tasks.selection_bar import SelectionBar
 from console.tasks.send_dialog import SendDialog
@@ -181,6 +182,7 @@ class TasksPage(Page):
         table.reached_start.connect(model.before)
         table.pending_clicked.connect(self._to_newest)
         table.header_menu_requested.connect(self._open_head_menu)
+        table.context_requested.connect(partial(open_row_menu, table, model))
         table.widths_changed.connect(lambda: model.set_widths(table.widths()))
         table.verticalScrollBar().valueChanged.connect(
             lambda _value: model.set_at_top(not table.is_scrolled_down())

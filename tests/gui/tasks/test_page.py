@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from PySide6.QtWidgets import QAbstractButton, QWidget
+from PySide6.QtCore import QPoint
+from PySide6.QtWidgets import QAbstractButton, QApplication, QMenu, QWidget
 from pytestqt.qtbot import QtBot
 
 from console.core.connection import LinkState, Mode
@@ -17,6 +18,7 @@ from console.history.model import CollectorState, Counts, TaskState
 from console.history.reader import HistoryReader
 from console.tasks.gateway import Answer
 from console.tasks.operations import KillSignal
+from console.tasks.row_menu import open_row_menu
 from console.tasks.send_dialog import SendDialog
 from console.tasks.views import Kept, kept_as_json, kept_from
 from console.widgets.banner import Banner
@@ -452,3 +454,20 @@ async def test_the_table_and_the_story_agree_on_what_is_selected(qtbot: QtBot, t
         await world.until(lambda: world.view_model.story is not None)
         world.page.open_query("")
         assert table(world).selected_keys() == []
+
+
+async def test_the_menu_of_a_row_copies_acts_and_narrows(qtbot: QtBot, tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.connect()
+        world.store([*life("a", at=NOW, end="started"), *life("b", at=NOW + 1)])
+        await world.until(lambda: len(keys(world)) == 2)
+        open_row_menu(table(world), world.view_model, "a", QPoint(0, 0))
+        menu = next(one for one in table(world).findChildren(QMenu) if one.isVisible())
+        acts = {action.text(): action for action in menu.actions() if action.text()}
+        assert list(acts)[:3] == ["Copy ID", "Revoke…", "Terminate…"]
+        assert world.view_model.selected_id == "a"
+        acts["Copy ID"].trigger()
+        assert QApplication.clipboard().text() == "a"
+        acts["Without send_invoice"].trigger()
+        await world.until(lambda: says(world, "No tasks match"))
+        menu.close()
