@@ -209,11 +209,11 @@ class _Chart(QLabel):
 
     def _paint_labels(self, painter: QPainter, plot: QRectF) -> None:
         slots = self._slots()
-        pitch = max(_LABEL_PITCH, text_width("axis", self._labels[0]) + 24)
+        pitch = max(_LABEL_PITCH, max(text_width("axis", words) for words in self._labels) + 24)
         needed = slots * pitch / max(1.0, plot.width())
         every = next((step for step in _LABEL_STEPS if step >= needed), math.ceil(needed))
         chosen = list(range(0, slots, every))
-        if slots - 1 - chosen[-1] < every * 0.6 and len(chosen) > 1:
+        if (slots - 1 - chosen[-1]) * plot.width() / slots < pitch and len(chosen) > 1:
             chosen[-1] = slots - 1
         elif chosen[-1] != slots - 1:
             chosen.append(slots - 1)
@@ -394,7 +394,7 @@ class LineChart(_Chart):
             if last is not None:
                 ends.append((last, one.name))
         painter.restore()
-        for y, name in _spread(ends, lowest=plot.bottom() + _BOTTOM - 8):
+        for y, name in _spread(ends, lowest=plot.bottom() - 4):
             painter.setFont(theme().font("axis-name"))
             painter.setPen(theme().color("text2"))
             painter.drawText(
