@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
@@ -53,11 +55,7 @@ class DetailPanel(Surface):
         self._tabs = TabBar(TABS, name="Task detail", gap=8)
         self._pages = QStackedWidget()
         self._summary = SummaryTab()
-        self._arguments = ArgumentsTab()
-        self._result = ResultTab()
-        self._traceback = TracebackTab()
-        self._timeline = Timeline()
-        self._family = FamilyTab()
+        self._refusal: str | None = None
         self._empty = EmptyState("list-checks", "No task selected", "Select a row to see its story.")
         self._lay_out()
         self._connect()
@@ -66,11 +64,45 @@ class DetailPanel(Surface):
     def _connect(self) -> None:
         self._copy.clicked.connect(lambda: QApplication.clipboard().setText(self._id.text()))
         self._tabs.changed.connect(self._on_tab)
-        self._traceback.same_error_wanted.connect(self.same_error_wanted)
         self._summary.navigate_wanted.connect(self.navigate_wanted)
-        self._result.result_wanted.connect(self.result_wanted)
-        for tab in (self._summary, self._result, self._family):
-            tab.task_chosen.connect(self.task_chosen)
+        self._summary.task_chosen.connect(self.task_chosen)
+
+    # The other tabs are made when they are first looked at: all at once would hold the window at its start.
+
+    @cached_property
+    def _arguments(self) -> ArgumentsTab:
+        tab = ArgumentsTab()
+        self._pages.addWidget(tab)
+        return tab
+
+    @cached_property
+    def _result(self) -> ResultTab:
+        tab = ResultTab()
+        tab.result_wanted.connect(self.result_wanted)
+        tab.task_chosen.connect(self.task_chosen)
+        tab.set_refusal(self._refusal)
+        self._pages.addWidget(tab)
+        return tab
+
+    @cached_property
+    def _traceback(self) -> TracebackTab:
+        tab = TracebackTab()
+        tab.same_error_wanted.connect(self.same_error_wanted)
+        self._pages.addWidget(tab)
+        return tab
+
+    @cached_property
+    def _timeline(self) -> Timeline:
+        tab = Timeline()
+        self._pages.addWidget(tab)
+        return tab
+
+    @cached_property
+    def _family(self) -> FamilyTab:
+        tab = FamilyTab()
+        tab.task_chosen.connect(self.task_chosen)
+        self._pages.addWidget(tab)
+        return tab
 
     def _lay_out(self) -> None:
         self._body = QWidget()
@@ -91,15 +123,7 @@ class DetailPanel(Surface):
         body.addLayout(ids)
         body.addWidget(self._tabs)
         body.addWidget(self._pages, 1)
-        for page in (
-            self._summary,
-            self._arguments,
-            self._result,
-            self._traceback,
-            self._timeline,
-            self._family,
-        ):
-            self._pages.addWidget(page)
+        self._pages.addWidget(self._summary)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(1, 1, 1, 1)
         layout.addWidget(self._body)
@@ -132,15 +156,32 @@ class DetailPanel(Surface):
 
     def set_result_refusal(self, reason: str | None) -> None:
         """Why the result backend cannot be asked; None when it can."""
-        self._result.set_refusal(reason)
+        self._refusal = reason
+        if "_result" in vars(self):
+            self._result.set_refusal(reason)
 
     def show_result(self, task_id: str, found: BackendResult | ConsoleError | None) -> None:
         """What the result backend said of a task; None: it is unknown there."""
         self._result.show_result(task_id, found)
 
     def _on_tab(self, tab: str) -> None:
-        self._pages.setCurrentIndex(TABS.index(tab))
+        self._pages.setCurrentWidget(self._page(tab))
         self._fill_tab(tab)
+
+    def _page(self, tab: str) -> QWidget:
+        match tab:
+            case "Summary":
+                return self._summary
+            case "Arguments":
+                return self._arguments
+            case "Result":
+                return self._result
+            case "Traceback":
+                return self._traceback
+            case "Timeline":
+                return self._timeline
+            case _:
+                return self._family
 
     def _fill_tab(self, tab: str) -> None:
         """Only the tab that is seen is filled: a story may change four times a second."""
