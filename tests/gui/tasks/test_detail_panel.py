@@ -161,8 +161,10 @@ def test_what_runs_grows_only_while_it_is_seen(panel: DetailPanel) -> None:
         row=replace(ROW, state=TaskState.STARTED, started=started, ended=None),
         attempts=(Attempt(1, "w", started, started, None, TaskState.STARTED, None, None),),
     )
-    (timeline,) = panel.findChildren(Timeline)
     panel.show_story(story(running))
+    go(panel, "Timeline")
+    (timeline,) = panel.findChildren(Timeline)
+    go(panel, "Summary")
     assert not timeline._beat.isActive()
     go(panel, "Timeline")
     assert timeline._beat.isActive()
