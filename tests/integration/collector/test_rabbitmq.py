@@ -204,6 +204,7 @@ def test_a_full_queue_is_a_gap_until_it_is_empty_again(
     monkeypatch.setattr("console.collector.amqp_line.NEARLY_FULL", 800)
     monkeypatch.setattr("console.collector.amqp_line.CALM", 500)
     monkeypatch.setattr("console.collector.event_line.SOON_S", 0.05)
+    monkeypatch.setattr("console.collector.amqp_line.widen", lambda _line: None)
     hold = threading.Event()
     line = AmqpEventLine(address, ask_after_s=0.05, answer_within_s=10)
     keep = line._keep
