@@ -175,7 +175,8 @@ def test_a_broker_that_is_killed_leaves_a_gap_that_is_shown(
         (attention,) = [
             table for table in page.findChildren(DataTable) if table.accessibleName() == "Attention"
         ]
-        await until(lambda: bool(attention.rows()), 5, "attention is asked for")
+        # Nothing is said in the first 10 s of a connection.
+        await until(lambda: bool(attention.rows()), 20, "attention is asked for")
         rows = [row.cells["what"].text for row in attention.rows()]
         start, end = (one.astimezone().strftime("%H:%M:%S") for one in (gap.start, gap.end))
         assert any(start in what and end in what for what in rows), rows
