@@ -543,6 +543,8 @@ class Console:
             await asyncio.sleep(PAGE_PAUSE_S)
             while self.stack.snapshot.state is StackState.STARTING:  # noqa: ASYNC110 - nobody tells its end once
                 await asyncio.sleep(STARTING_PAUSE_S)
+            self.window.prepare_page(item.noun)
+            await asyncio.sleep(PAGE_PAUSE_S)
             self.window.make_page(item.noun)
         await import_in_thread(*LATER, then=set_up_django)
 

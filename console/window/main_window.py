@@ -63,6 +63,7 @@ class MainWindow(QMainWindow):
         self._may_close = False
         self._slots: dict[str, _Slot] = {}
         self._pages: dict[str, Page] = {}
+        self._prepared: dict[str, Page] = {}
         self._noun = ""
         self._query_waiting = ""
         self._chosen = ""
@@ -184,12 +185,17 @@ class MainWindow(QMainWindow):
     def _made(self, noun: str) -> Page | None:
         page = self._pages.get(noun)
         if page is None and noun in self._slots:
-            page = self._slots[noun].make()
+            page = self._prepared.pop(noun, None) or self._slots[noun].make()
             self._pages[noun] = page
             page.badge_changed.connect(partial(self.sidebar.set_badge, noun))
             page.connect_wanted.connect(self._connect_wanted)
             self.stack.addWidget(page)
         return page
+
+    def prepare_page(self, noun: str) -> None:
+        """The first half of `make_page`: to dress a page takes as long as to build it, and each holds us."""
+        if noun in self._slots and noun not in self._pages and noun not in self._prepared:
+            self._prepared[noun] = self._slots[noun].make()
 
     def make_page(self, noun: str) -> None:
         """Build a page before anybody looks at it, so that its badge tells and the first look is instant."""
