@@ -3,7 +3,7 @@
 The tests share their machine, and a stall is a time: what the machine did cannot be told apart with certainty
 from what we did (tests/heartbeat.py takes off what can). The accessibility bus, for its part, now and then
 misses a window that opens on a busy machine. A freeze of ours or a wrong name comes back at once; noise does
-not. Only these failures get a second look, with new fixtures, and the end of the run says which tests had one.
+not. Only these failures get a second look, with new fixtures; the end of the run says which tests had one.
 """
 
 from __future__ import annotations
